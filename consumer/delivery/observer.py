@@ -1,0 +1,76 @@
+"""What the protocol tells whoever watches it. Called on the protocol's thread; never with text, keys or headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from consumer.delivery.batcher import CloseReason
+from consumer.delivery.ports import Delivery
+from consumer.delivery.records import Outcome
+
+
+class Observer(Protocol):
+    """Counts and durations, a few calls a batch."""
+
+    def received(self, records: int, newest_timestamp_ms: int | None) -> None:
+        """A poll brought records; the newest of them was written at this time (ms since the epoch)."""
+
+    def batch_submitted(
+        self, reason: CloseReason, *, rows: int, tokens: int, waited: float, distinct: int, cached: int, collapsed: int
+    ) -> None:
+        """A batch left for the model; of its rows ``cached`` had a known verdict and ``collapsed`` repeat another."""
+
+    def published(self, outcomes: Sequence[Outcome]) -> None:
+        """Messages were handed to the sink for the first time."""
+
+    def completed(self, ages: Sequence[float]) -> None:
+        """Records were acknowledged and counted, this many seconds after they were received."""
+
+    def undelivered(self, delivery: Delivery) -> None:
+        """A message was not accepted; it is published again or as a dead letter, or the program stops."""
+
+    def dropped(self, records: int) -> None:
+        """Records were given up because their partition moved on; its next owner reads them again."""
+
+    def rebalanced(self, kind: str, partitions: int) -> None:
+        """The assignment changed: ``assigned``, ``revoked`` or ``lost``."""
+
+    def stored(self, partitions: int) -> None:
+        """Offsets were handed over for committing."""
+
+    def flow_changed(self, paused: bool) -> None:
+        """The input was paused or resumed."""
+
+
+class Silent:
+    """An observer that takes no notes."""
+
+    def received(self, records: int, newest_timestamp_ms: int | None) -> None:
+        """Ignore."""
+
+    def batch_submitted(
+        self, reason: CloseReason, *, rows: int, tokens: int, waited: float, distinct: int, cached: int, collapsed: int
+    ) -> None:
+        """Ignore."""
+
+    def published(self, outcomes: Sequence[Outcome]) -> None:
+        """Ignore."""
+
+    def completed(self, ages: Sequence[float]) -> None:
+        """Ignore."""
+
+    def undelivered(self, delivery: Delivery) -> None:
+        """Ignore."""
+
+    def dropped(self, records: int) -> None:
+        """Ignore."""
+
+    def rebalanced(self, kind: str, partitions: int) -> None:
+        """Ignore."""
+
+    def stored(self, partitions: int) -> None:
+        """Ignore."""
+
+    def flow_changed(self, paused: bool) -> None:
+        """Ignore."""

@@ -1,0 +1,126 @@
+"""Which received offsets are complete, for each partition and assignment epoch. No I/O.
+
+The committed offset of a partition is the one after the longest completed prefix of *received* offsets. Offsets are
+not assumed to be dense: compaction and transaction markers leave gaps, and a gap is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from consumer.delivery.errors import SourceFailed
+from consumer.delivery.records import Partition
+
+
+class Watermark(NamedTuple):
+    """The next offset to read once everything below it is done, and the leader epoch it was read under."""
+
+    offset: int
+    leader_epoch: int | None
+
+
+class Assignment:
+    """One partition during one assignment epoch. Rows keep a reference to it: it *is* their epoch.
+
+    ``outstanding`` counts rows that were received and neither completed nor dropped. A dropped row stays incomplete
+    for ever, so the watermark never passes it.
+    """
+
+    __slots__ = ("_incomplete", "_received", "epoch", "fenced", "outstanding", "partition", "watermark")
+
+    def __init__(self, partition: Partition, epoch: int) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        self.fenced = False
+        self.outstanding = 0
+        self.watermark: Watermark | None = None
+        self._received: deque[Watermark] = deque()
+        self._incomplete: set[int] = set()
+
+    @property
+    def head(self) -> int | None:
+        """The oldest received offset that is not complete: what the watermark waits for."""
+        return self._received[0].offset if self._received else None
+
+    def receive(self, offset: int, leader_epoch: int | None) -> None:
+        """Register a received offset.
+
+        Raises:
+            SourceFailed: the log went back, so an earlier completed prefix means nothing any more.
+        """
+        last = self._received[-1].offset if self._received else self.watermark.offset - 1 if self.watermark else -1
+        if offset <= last:
+            raise SourceFailed(
+                f"{self.partition.topic}/{self.partition.number}: offset {offset} arrived after {last}; the topic was "
+                "truncated or made anew. Reset the group's offsets for it, then start again."
+            )
+        self._received.append(Watermark(offset, leader_epoch))
+        self._incomplete.add(offset)
+        self.outstanding += 1
+
+    def complete(self, offset: int) -> bool:
+        """Mark an offset complete; return whether the watermark moved. Late news of a fenced epoch changes nothing."""
+        if self.fenced:
+            return False
+        self._incomplete.remove(offset)  # KeyError: completed twice, or never received
+        self.outstanding -= 1
+        moved = False
+        while self._received and self._received[0].offset not in self._incomplete:
+            done = self._received.popleft()
+            self.watermark = Watermark(done.offset + 1, done.leader_epoch)
+            moved = True
+        return moved
+
+    def drop(self) -> None:
+        """Give one row up: it will be read again by whoever owns the partition next."""
+        self.outstanding -= 1
+
+
+class Tracker:
+    """The current assignments, and which of their watermarks moved since they were last stored."""
+
+    def __init__(self) -> None:
+        self._assignments: dict[Partition, Assignment] = {}
+        self._moved: dict[Partition, Assignment] = {}
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._assignments)
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        return tuple(self._assignments)
+
+    def assign(self, partition: Partition) -> None:
+        """Begin a new epoch for a partition; an epoch still open for it is fenced."""
+        self.fence((partition,))
+        self._epoch += 1
+        self._assignments[partition] = Assignment(partition, self._epoch)
+
+    def fence(self, partitions: Iterable[Partition]) -> None:
+        """End the epochs of these partitions: what is still on its way for them counts for nothing."""
+        for partition in partitions:
+            assignment = self._assignments.pop(partition, None)
+            self._moved.pop(partition, None)
+            if assignment is not None:
+                assignment.fenced = True
+
+    def find(self, partition: Partition) -> Assignment | None:
+        return self._assignments.get(partition)
+
+    def among(self, partitions: Iterable[Partition]) -> list[Assignment]:
+        """The open assignments of these partitions."""
+        return [a for p in partitions if (a := self._assignments.get(p)) is not None]
+
+    def complete(self, assignment: Assignment, offset: int) -> None:
+        if assignment.complete(offset):
+            self._moved[assignment.partition] = assignment
+
+    def moved(self) -> Iterator[tuple[Partition, Watermark]]:
+        """The watermarks that moved since the last call."""
+        moved, self._moved = self._moved, {}
+        for partition, assignment in moved.items():
+            assert assignment.watermark is not None
+            yield partition, assignment.watermark
