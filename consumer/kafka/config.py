@@ -1,0 +1,168 @@
+"""librdkafka's configuration, for the consumer and the producer. Pure functions.
+
+What is fixed here is what the delivery guarantee rests on; everything else may be set through
+``Connection.options``, minus :data:`DENIED`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from consumer.kafka.settings import Connection, Membership
+
+LIBRARY_LOG = logging.getLogger("librdkafka")
+
+ConfigValue = str | int | float | bool | logging.Logger
+
+MAX_POLL_INTERVAL_MS = 300_000
+COMMIT_INTERVAL_MS = 1_000
+
+_GUARANTEE = "the delivery guarantee rests on it"
+_CODE = "it would load code or run a command"
+_OWN = "it has a setting of its own"
+DENIED: Mapping[str, str] = MappingProxyType(
+    {
+        "plugin.library.paths": _CODE,
+        "ssl.engine.location": _CODE,
+        "ssl.engine.id": _CODE,
+        "ssl.providers": _CODE,
+        "sasl.kerberos.kinit.cmd": _CODE,
+        "test.mock.num.brokers": "it would silently replace the cluster by a mock",
+        "test.mock.broker.rtt": "it is for tests of librdkafka",
+        "debug": "it logs what the brokers send",
+        "enable.ssl.certificate.verification": "it would turn TLS into decoration",
+        "enable.sasl.oauthbearer.unsecure.jwt": "it would log in with an unsigned token",
+        "enable.auto.commit": _GUARANTEE,
+        "enable.auto.offset.store": _GUARANTEE,
+        "auto.offset.reset": _GUARANTEE,
+        "isolation.level": _GUARANTEE,
+        "enable.idempotence": _GUARANTEE,
+        "transactional.id": _GUARANTEE,
+        "acks": _GUARANTEE,
+        "request.required.acks": _GUARANTEE,
+        "message.timeout.ms": _GUARANTEE,
+        "delivery.timeout.ms": _GUARANTEE,
+        "enable.partition.eof": _GUARANTEE,
+        "partition.assignment.strategy": "the program relies on cooperative rebalancing",
+        "bootstrap.servers": _OWN,
+        "metadata.broker.list": _OWN,
+        "group.id": _OWN,
+        "group.instance.id": _OWN,
+        "group.protocol": _OWN,
+        "client.id": _OWN,
+        "security.protocol": _OWN,
+    }
+)
+
+# Options that only one kind of client understands; the other would warn about them.
+_CONSUMER_ONLY = (
+    "allow.auto.create.topics",
+    "fetch.", "queued.", "session.", "heartbeat.", "max.poll.", "partition.assignment.", "check.crcs",
+    "auto.commit.", "group.", "coordinator.",
+)  # fmt: skip
+_PRODUCER_ONLY = (
+    "queue.buffering.", "linger.", "batch.", "compression.", "partitioner", "sticky.", "message.send.", "retries",
+    "request.timeout.ms", "max.in.flight.requests",
+)  # fmt: skip
+
+
+class ConfigError(ValueError):
+    """An option that may not be set; the message says which and why, never its value."""
+
+
+def checked_options(options: Mapping[str, str]) -> Mapping[str, str]:
+    """Return ``options``, or say which of them is denied.
+
+    Raises:
+        ConfigError: an option is on the deny list.
+    """
+    for name in options:
+        reason = DENIED.get(name.strip().lower())
+        if reason is not None:
+            raise ConfigError(f"the librdkafka option {name} cannot be set: {reason}")
+    return options
+
+
+def consumer_config(connection: Connection, membership: Membership) -> dict[str, ConfigValue]:
+    """The consumer's configuration.
+
+    Raises:
+        ConfigError: an option is on the deny list.
+    """
+    config: dict[str, ConfigValue] = {
+        "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 20,
+        "fetch.error.backoff.ms": 100,
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 16_384,  # also what one poll can bring at the most, before the flow limits see it
+        "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+        "auto.commit.interval.ms": COMMIT_INTERVAL_MS,
+        "check.crcs": True,
+    }
+    if membership.protocol == "classic":
+        config |= {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 45_000,
+            "heartbeat.interval.ms": 3_000,
+        }
+    config |= _common(connection, skip=_PRODUCER_ONLY)
+    config |= {
+        "group.id": membership.group_id,
+        "group.protocol": membership.protocol,
+        "enable.auto.commit": True,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",  # a missing offset is answered by KafkaSource, never silently
+        "isolation.level": "read_committed",
+    }
+    if membership.instance_id is not None:
+        config["group.instance.id"] = membership.instance_id
+    return config
+
+
+def producer_config(connection: Connection) -> dict[str, ConfigValue]:
+    """The producer's configuration: idempotent, and it outlasts any broker outage.
+
+    Raises:
+        ConfigError: an option is on the deny list.
+    """
+    config: dict[str, ConfigValue] = {
+        "linger.ms": 2,
+        "compression.type": "lz4",
+        "partitioner": "murmur2_random",  # as the Java clients do, so that topics keyed alike are partitioned alike
+        "queue.buffering.max.messages": 100_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }
+    config |= _common(connection, skip=_CONSUMER_ONLY)
+    config |= {
+        "enable.idempotence": True,
+        "message.timeout.ms": 0,  # no limit: giving up would mean dropping or doubling
+        "retry.backoff.max.ms": 1_000,
+    }
+    return config
+
+
+def admin_config(connection: Connection) -> dict[str, ConfigValue]:
+    """The configuration of a client that only asks.
+
+    Raises:
+        ConfigError: an option is on the deny list.
+    """
+    return _common(connection, skip=_CONSUMER_ONLY + _PRODUCER_ONLY)
+
+
+def _common(connection: Connection, skip: tuple[str, ...]) -> dict[str, ConfigValue]:
+    options = checked_options(connection.options)
+    config: dict[str, ConfigValue] = {
+        "bootstrap.servers": connection.bootstrap_servers,
+        "client.id": connection.client_id,
+        "allow.auto.create.topics": False,
+        "enable.metrics.push": False,
+        "reconnect.backoff.max.ms": 5_000,
+        "log.connection.close": False,
+        "logger": LIBRARY_LOG,
+    }
+    config |= connection.security
+    config |= options
+    return {name: value for name, value in config.items() if not name.startswith(skip)}

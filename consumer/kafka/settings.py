@@ -1,0 +1,47 @@
+"""What the Kafka room needs to know, as plain frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+GroupProtocol = Literal["classic", "consumer"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartPosition:
+    """Where a group without committed offsets begins: ``earliest``, ``latest``, or a time in ms since the epoch."""
+
+    kind: Literal["earliest", "latest", "timestamp"] = "earliest"
+    timestamp_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach the cluster. ``options`` are librdkafka's own, checked against the deny list in ``config``."""
+
+    bootstrap_servers: str
+    client_id: str = "comment-consumer"
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Which group reads which topic, and how."""
+
+    group_id: str
+    topic: str
+    protocol: GroupProtocol = "classic"
+    instance_id: str | None = None
+    start: StartPosition = StartPosition()
+    out_of_range: Literal["stop", "earliest", "latest"] = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where messages go."""
+
+    labeled: str
+    dead_letters: str
