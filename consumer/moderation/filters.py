@@ -1,0 +1,10 @@
+"""What needs no model. No I/O."""
+
+from __future__ import annotations
+
+EMPTY = "empty"
+
+
+def skip_reason(text: str) -> str | None:
+    """Why this preprocessed text is not worth a forward pass, or ``None`` when it is."""
+    return EMPTY if not text or text.isspace() else None

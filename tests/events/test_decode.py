@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from consumer.classifier.preprocessing import preset
+from consumer.delivery.records import Comment, Failure, Record, Skipped, Stage, ToClassify, Tombstone
+from consumer.events.decode import Decoder
+from consumer.events.mapping import FieldMapping
+from schemas.comment import CommentEvent
+from tests.events.records import TRACEPARENT, comment_record, record, unhurried
+
+
+def decoder(**changes: Any) -> Decoder:
+    settings: dict[str, Any] = {"preprocess": preset("none"), "max_tokens": 512, "max_bytes": 262_144}
+    return Decoder(**{**settings, **changes})
+
+
+def decode(value: Record, **changes: Any) -> Any:
+    (decoded,) = decoder(**changes).decode([value])
+    return decoded
+
+
+def test_a_comment_keeps_what_its_event_will_need() -> None:
+    event = {
+        "id": "c1",
+        "text": "加油",
+        "channel": "ch",
+        "stream": "s",
+        "author": "a",
+        "published_at": "2026-01-31T12:00:00Z",
+        "lang": "zh-TW",
+        "metadata": {"x": 1},
+        "unknown": {},
+    }
+    decoded = decode(comment_record(event, headers=(("traceparent", TRACEPARENT.encode()),)))
+    assert decoded == ToClassify(Comment("c1", "加油", "ch", "s", "a", "zh-TW", TRACEPARENT), "加油", 4)
+
+
+def test_the_model_reads_the_preprocessed_text_and_the_comment_keeps_its_own() -> None:
+    decoded = decode(comment_record({"id": "c1", "text": "Go GO :clap:"}), preprocess=preset("seed"))
+    assert (decoded.comment.text, decoded.text) == ("Go GO :clap:", "gogo")
+
+
+def test_tokens_are_bounded_by_the_length_and_by_the_models_limit() -> None:
+    assert decode(comment_record({"id": "1", "text": "abc"})).tokens == 5
+    assert decode(comment_record({"id": "1", "text": "abc" * 1000})).tokens == 512
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n", ":clap:", " :a: :b: "])
+def test_a_text_that_is_empty_after_preprocessing_is_skipped(text: str) -> None:
+    decoded = decode(comment_record({"id": "c1", "text": text, "channel": "ch"}), preprocess=preset("seed"))
+    assert decoded == Skipped(Comment("c1", text, "ch"), "empty")
+
+
+def test_a_key_without_a_value_is_a_tombstone() -> None:
+    assert decode(record(None)) == Tombstone()
+    assert decode(record(None, key=b"")) == Tombstone()
+
+
+def test_neither_key_nor_value_is_a_failure() -> None:
+    assert decode(record(None, key=None))._replace(message="") == Failure("no_key_no_value", "", Stage.DECODE)
+
+
+def test_a_value_over_the_limit_is_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = json.dumps({"id": "1", "text": "x" * 100}).encode()
+    assert isinstance(decode(record(value), max_bytes=len(value)), ToClassify)
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("parsed"))
+    failure = decode(record(value), max_bytes=len(value) - 1)
+    assert (failure.type, failure.stage) == ("too_large", Stage.DECODE)
+
+
+def test_only_the_beginning_of_a_very_long_text_is_looked_at() -> None:
+    seen: list[str] = []
+
+    def preprocess(text: str) -> str:
+        seen.append(text)
+        return text
+
+    subject = decoder(preprocess=preprocess, max_chars=10)
+    cut, whole = subject.decode([comment_record({"id": "1", "text": "x" * n}) for n in (11, 10)])
+    assert isinstance(cut, ToClassify)
+    assert isinstance(whole, ToClassify)
+    assert seen == ["x" * 10] * 2
+    assert len(cut.comment.text) == 11
+    assert (subject.cuts(cut.comment), subject.cuts(whole.comment)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({}, "id: Field required; text: Field required"),
+        ({"id": "1"}, "text: Field required"),
+        ({"id": "", "text": "x"}, "id: String should have at least 1 character"),
+        ({"id": True, "text": "x"}, "id: Input should be a valid string"),
+        ({"id": 1.5, "text": "x"}, "id: Input should be a valid string"),
+        ({"id": "1", "text": None}, "text: Input should be a valid string"),
+        ({"id": "1", "text": 5}, "text: Input should be a valid string"),
+        ({"id": "1", "text": "x", "lang": 5}, "lang: Input should be a valid string"),
+        ({"id": "1", "text": "x", "metadata": []}, "metadata: Input should be a valid dictionary"),
+        ({"id": "1", "text": "x", "published_at": 1.5}, "published_at: Input should be a valid string"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_rule(event: dict[str, object], message: str) -> None:
+    assert decode(comment_record(event)) == Failure("invalid_field", message, Stage.DECODE)
+
+
+def test_integers_are_read_as_their_digits() -> None:
+    decoded = decode(comment_record({"id": 12, "text": "x", "channel": 3, "author": -4}))
+    assert decoded.comment == Comment("12", "x", "3", None, "-4")
+
+
+def test_in_somebody_elses_json_a_wrong_field_is_named_by_its_place_there() -> None:
+    mapping = FieldMapping(id="mid", text="snippet.displayMessage", metadata=None)
+    good = comment_record({"mid": 5, "snippet": {"displayMessage": "hi"}, "metadata": "not ours"})
+    assert decode(good, mapping=mapping).comment == Comment("5", "hi")
+    failure = decode(comment_record({"id": "1", "text": "x"}), mapping=mapping)
+    assert failure.message == "mid: Field required; snippet.displayMessage: Field required"
+
+
+def test_what_preprocessing_raises_is_a_failure_of_that_record_alone() -> None:
+    def preprocess(text: str) -> str:
+        if text == "bad":
+            raise MemoryError(text)
+        return text
+
+    records = [comment_record({"id": "1", "text": text}) for text in ("good", "bad", "good")]
+    good, bad, again = decoder(preprocess=preprocess).decode(records)
+    assert good == again
+    assert bad == Failure("MemoryError", "decoding raised it", Stage.DECODE)
+
+
+def test_limits_below_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_bytes"):
+        decoder(max_bytes=0)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+plausible = {
+    "id": st.text(min_size=1, max_size=5),
+    "text": st.text(max_size=20),
+    "published_at": st.text(max_size=5) | st.integers(0, 2**40) | st.none(),
+    "metadata": st.dictionaries(st.text(max_size=3), json_values, max_size=2) | st.none(),
+}
+fields = {
+    name: plausible.get(name, st.text(max_size=5) | st.none()) | json_values for name in CommentEvent.model_fields
+}
+others = {**fields, "other": json_values}
+rest = {name: values for name, values in others.items() if name not in ("id", "text")}
+events = st.fixed_dictionaries({}, optional=others) | st.fixed_dictionaries(
+    {"id": plausible["id"], "text": plausible["text"]}, optional=rest
+)
+
+
+@unhurried
+@given(events)
+@example({"id": "1", "text": "x", "published_at": True})
+@example({"id": True, "text": "x"})
+@example({"id": "1", "text": "x", "channel": ""})
+def test_the_checks_made_by_hand_equal_the_model(event: dict[str, Any]) -> None:
+    value = orjson.dumps(event)
+    decoded = decode(record(value))
+    try:
+        valid = CommentEvent.model_validate(orjson.loads(value))
+    except ValidationError:
+        assert isinstance(decoded, Failure)
+        assert decoded.type == "invalid_field"
+        return
+    assert isinstance(decoded, ToClassify | Skipped)
+    assert decoded.comment == Comment(valid.id, valid.text, valid.channel, valid.stream, valid.author, valid.lang, None)
