@@ -49,7 +49,7 @@ def check_topics(
         if error.code() in _LOGIN_FAILED:
             refused.append(error)
 
-    client = AdminClient({**admin_config(connection), "error_cb": on_error})
+    client = AdminClient({**admin_config(connection), "error_cb": on_error})  # type: ignore[dict-item]
 
     def say(state: RetryCallState) -> None:
         log.warning("no broker answers yet", attempt=state.attempt_number)
