@@ -80,13 +80,16 @@ class Runner(Generic[TokenizedT]):
         return answers
 
     def _portions(self, batch: TokenizedT) -> list[list[int]]:
-        """The whole batch, or after memory ran out pieces of it that fit."""
-        rows = list(range(len(batch)))
-        if self._max_tokens is None or batch.tokens <= self._max_tokens or not rows:
-            return [rows] if rows else []
-        pieces = min(len(rows), math.ceil(batch.tokens / self._max_tokens))
-        size = math.ceil(len(rows) / pieces)
-        return [rows[start : start + size] for start in range(0, len(rows), size)]
+        """The whole batch, or after memory ran out pieces of it that fit; a text that does not is a piece alone."""
+        pieces: list[list[int]] = []
+        rest = [list(range(len(batch)))] if len(batch) else []
+        while rest:
+            rows = rest.pop()
+            if self._max_tokens is None or len(rows) == 1 or batch.select(rows).tokens <= self._max_tokens:
+                pieces.append(rows)
+            else:
+                rest += reversed(_halves(rows))
+        return pieces
 
     def _solve(self, batch: TokenizedT, rows: list[int], verdicts: list[Verdict | Failure | None]) -> None:
         error = self._forward(batch, rows, verdicts)
@@ -136,7 +139,8 @@ class Runner(Generic[TokenizedT]):
                 self.tally.out_of_memory += 1
                 self._engine.release_memory()
                 if len(rows) > 1:
-                    self._max_tokens = max(1, selected.tokens // 2)
+                    half = max(1, selected.tokens // 2)
+                    self._max_tokens = half if self._max_tokens is None else min(half, self._max_tokens)
             return error
         identity = self._engine.identity
         for row, values, truncated in zip(rows, logits, selected.truncated, strict=True):

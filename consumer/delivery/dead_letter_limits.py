@@ -48,7 +48,7 @@ class DeadLetterCounter:
             return
         if self._run > self._limit.max_run:
             self._stop(f"{self._run} in a row, more than {self._limit.max_run}")
-        if len(self._recent) == self._limit.window and self._failed > self._limit.max_ratio * self._limit.window:
+        if len(self._recent) == self._limit.window and self._failed / self._limit.window > self._limit.max_ratio:
             self._stop(
                 f"{self._failed} of the last {self._limit.window} records, more than {self._limit.max_ratio:.0%}"
             )

@@ -19,7 +19,11 @@ def main() -> int:
     parser.add_argument("--bug", choices=sorted(BUGS), help="run with a planted bug")
     arguments = parser.parse_args()
     build = BUGS[arguments.bug] if arguments.bug else REAL
-    seeds = [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.schedules)
+    seeds = (
+        [arguments.seed]
+        if arguments.seed is not None
+        else range(arguments.first, arguments.first + arguments.schedules)
+    )
     began = time.monotonic()
     duplicates = 0
     for count, seed in enumerate(seeds, 1):

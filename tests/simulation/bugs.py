@@ -51,9 +51,8 @@ class IgnoresTheEpoch(DeliveryProtocol):
             for row in submitted.rows:  # done is done, whoever was to publish it
                 if row.assignment.fenced:
                     self._tracker.complete(row.assignment, row.record.offset)
-            finished_again = [finished]
             self._submitted[finished.ticket] = submitted
-            with mock.patch.object(self._classifier, "finished", lambda timeout: finished_again):
+            with mock.patch.object(self._classifier, "finished", return_value=[finished]):
                 super()._take_back(0.0)
 
 
@@ -143,7 +142,9 @@ class TimerFromTheLastFlush(DeliveryProtocol):
 class WholeBatchDeadLettered(Runner[Texts]):
     """One culprit takes its siblings along."""
 
-    def _bisect(self, batch: Texts, rows: list[int], error: Exception, verdicts: list[Verdict | Failure | None]) -> None:
+    def _bisect(
+        self, batch: Texts, rows: list[int], error: Exception, verdicts: list[Verdict | Failure | None]
+    ) -> None:
         for row in rows:
             verdicts[row] = Failure(type(error).__name__, "the batch failed", Stage.MODEL)
 
@@ -176,11 +177,11 @@ class CommitsRefusedMessages(DeliveryProtocol):
     """Takes any news of a message for good news."""
 
     def _publish_otherwise(self, ack: Acknowledgement[Row]) -> None:
-        if ack.delivery is Delivery.RETRY and ack.receipt.message is not None:
-            if ack.receipt.message.destination is Destination.LABELED:
-                self._flow.leave(ack.receipt)
-                self._tracker.complete(ack.receipt.assignment, ack.receipt.record.offset)
-                return
+        message = ack.receipt.message
+        if ack.delivery is Delivery.RETRY and message is not None and message.destination is Destination.LABELED:
+            self._flow.leave(ack.receipt)
+            self._tracker.complete(ack.receipt.assignment, ack.receipt.record.offset)
+            return
         super()._publish_otherwise(ack)
 
 

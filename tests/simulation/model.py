@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,9 +73,10 @@ class FakeEngine:
     activation = Activation.SIGMOID
     max_tokens = 512
 
-    def __init__(self, scenario: Scenario, rng: random.Random) -> None:
+    def __init__(self, scenario: Scenario, rng: random.Random, happened: Counter[str]) -> None:
         self._scenario = scenario
         self._rng = rng
+        self._happened = happened
         self.generation = 0
         self.healed = False
         self.broken = False
@@ -90,16 +92,17 @@ class FakeEngine:
         if not self.healed:
             self.broken = self.broken or self._rng.random() < self._scenario.model_breaks
             if self._rng.random() < self._scenario.model_hiccup:
+                self._happened["transient model error"] += 1
                 raise Hiccup
         if self.broken:
+            self._happened["broken model"] += 1
             raise Broken
         if len(batch) > 1 and batch.tokens > self._scenario.memory_tokens:
+            self._happened["out of memory"] += 1
             raise OutOfMemory
         if any("poison" in text for text in batch.texts):
             raise Poison
-        return [
-            (float("nan") if "nan" in text else oracle(self.generation, text),) for text in batch.texts
-        ]
+        return [(float("nan") if "nan" in text else oracle(self.generation, text),) for text in batch.texts]
 
     def classify_error(self, error: BaseException) -> FailureKind:
         if isinstance(error, OutOfMemory):

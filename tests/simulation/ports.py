@@ -1,4 +1,4 @@
-"""The delivery ports over the virtual world. What the protocol does with them is judged here, call by call."""
+"""The source and sink ports over the virtual group and topics. Their use is judged here, call by call."""
 
 from __future__ import annotations
 
@@ -6,30 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from consumer.classifier.runner import Runner
-from consumer.delivery.batcher import CloseReason
-from consumer.delivery.errors import DeliveryStopped, SourceFailed
-from consumer.delivery.observer import Silent
-from consumer.delivery.ports import Acknowledgement, Delivery, Finished, RebalanceListener
-from consumer.delivery.records import (
-    Comment,
-    Decoded,
-    Destination,
-    Failure,
-    Labeled,
-    Message,
-    ModelIdentity,
-    Outcome,
-    Partition,
-    Record,
-    Skipped,
-    Stage,
-    ToClassify,
-    Tombstone,
-)
+from consumer.delivery.errors import SourceFailed
+from consumer.delivery.ports import Acknowledgement, Delivery, RebalanceListener
+from consumer.delivery.records import Destination, Message, Partition, Record
 from consumer.delivery.row import Row
 from tests.simulation.broker import Violation
-from tests.simulation.model import FakeEngine, Texts, oracle
+from tests.simulation.codec import OVERSIZE, expected_outputs
+from tests.simulation.model import FakeEngine, oracle
 from tests.simulation.world import World
 
 
@@ -68,6 +51,7 @@ class SimSource:
     def receive(self, limit: int, timeout: float) -> Sequence[Record]:
         broker, rng = self._world.broker, self._world.rng
         if not self._world.healed and rng.random() < self._world.scenario.source_fails:
+            self._world.happened["source failed"] += 1
             raise SourceFailed("simulated")
         self._rebalance()
         if rng.random() < self._world.scenario.commit_chance or self._world.healed:
@@ -121,6 +105,7 @@ class SimSource:
             lost = sorted(self._positions)
             self._positions.clear()
             self._stored.clear()
+            self._world.happened["lost"] += bool(lost)
             self.listener.lost(lost)
             member = broker.join(self._name, now)
         member.heartbeat = now
@@ -130,6 +115,7 @@ class SimSource:
         if broker.eager and member.generation != broker.generation:
             leaving = set(member.owned)
         if leaving:
+            self._world.happened["revoked"] += 1
             self.listener.revoked(sorted(leaving))
             self.commit()
             member.heartbeat = self._world.now
@@ -162,10 +148,13 @@ class SimSink:
         world, scenario = self._world, self._world.scenario
         source = receipt.record.partition, receipt.record.offset
         fate = Delivery.ACKNOWLEDGED
-        if message.destination is Destination.LABELED and b"huge" in (message.value or b""):
+        oversize = OVERSIZE[message.destination]
+        if any(word in (message.value or b"") for word in oversize):
             fate = Delivery.TOO_LARGE
+            world.happened[f"{message.destination.value} too large"] += 1
         elif world.chance(scenario.sink_retry):
             fate = Delivery.RETRY
+            world.happened["publish again"] += 1
         shown = fate is Delivery.ACKNOWLEDGED or (fate is Delivery.RETRY and world.rng.random() < 0.5)
         # An idempotent producer keeps its order: nothing arrives before what was published earlier.
         arrival = max(self._last_arrival, world.now + world.delay(scenario.ack_delay))
@@ -179,6 +168,7 @@ class SimSink:
             if shown and (self._life.alive or survives):
                 world.broker.show(source, message)
             if never and not world.healed:
+                world.happened["acknowledgement withheld"] += 1
                 self._withheld.append(ack)
             else:
                 world.at(back, lambda: self._acks.append(ack))
@@ -193,6 +183,7 @@ class SimSink:
             self._world.await_next(timeout)
         acks, self._acks = self._acks, []
         self._world.rng.shuffle(acks)
+        self._world.happened["late acknowledgement"] += sum(ack.receipt.assignment.fenced for ack in acks)
         return acks
 
     def _judge(self, message: Message, row: Row) -> None:
@@ -208,6 +199,7 @@ class SimSink:
         kind, _, answer = (message.value or b"tombstone").decode().partition("|")
         if kind not in expected:
             raise Violation(f"{key}: a {kind} was published where {expected} is right")
+        self._world.happened["stub" if row.is_stub else kind] += row.attempts == 1
         if kind == "labeled":
             generation, _, logit = answer.partition("|")
             text = (record.value or b"").decode()[5:]
@@ -215,144 +207,3 @@ class SimSink:
                 raise Violation(f"{key}: the label is not what model {generation} says of this text")
             if int(generation) < self._facts.generation[key]:
                 raise Violation(f"{key}: labeled by model {generation}, older than when the record was received")
-
-
-def expected_outputs(record: Record) -> set[str]:
-    """Which kinds of output an input may have."""
-    if record.value is None:
-        return {"tombstone"}
-    value = record.value.decode()
-    if value == "bad":
-        return {"dead:decode"}
-    if value == "empty":
-        return {"skipped"}
-    if "poison" in value or "nan" in value:
-        return {"dead:model"}
-    if "huge" in value:
-        return {"labeled", "dead:publish"}
-    return {"labeled"}
-
-
-class SimCodec:
-    """Values are short words; see :meth:`tests.simulation.world.World.feed`."""
-
-    def decode(self, records: Sequence[Record]) -> Sequence[Decoded]:
-        return [self._decode(record) for record in records]
-
-    def _decode(self, record: Record) -> Decoded:
-        if record.value is None:
-            return Tombstone()
-        value = record.value.decode()
-        if value == "bad":
-            return Failure("Bad", "bad record", Stage.DECODE)
-        comment = Comment(f"{record.partition.number}-{record.offset}", value)
-        if value == "empty":
-            return Skipped(comment, "empty")
-        return ToClassify(comment, value[5:], len(value) - 5 + 2)
-
-    def encode(self, outcomes: Sequence[tuple[Record, Outcome]]) -> Sequence[Message]:
-        return [self._encode(record, outcome) for record, outcome in outcomes]
-
-    def _encode(self, record: Record, outcome: Outcome) -> Message:
-        if isinstance(outcome, Failure):
-            return Message(Destination.DEAD_LETTER, record.key, f"dead:{outcome.stage.value}".encode(), ())
-        if isinstance(outcome, Tombstone):
-            return Message(Destination.LABELED, record.key, None, ())
-        if isinstance(outcome, Skipped):
-            return Message(Destination.LABELED, record.key, b"skipped", ())
-        assert isinstance(outcome, Labeled)
-        verdict = outcome.verdict
-        value = f"labeled|{verdict.model.revision}|{verdict.logits[0]}|"
-        if b"huge" in (record.value or b""):
-            value += "huge"
-        return Message(Destination.LABELED, record.key, value.encode(), ())
-
-    def stub(self, record: Record, failure: Failure) -> Message:
-        return Message(Destination.DEAD_LETTER, record.key, f"dead:{failure.stage.value}".encode(), ())
-
-
-class SimClassifier:
-    """Two batches at most, finished in order or in any order, by the real runner over a fake engine."""
-
-    def __init__(self, world: World, engine: FakeEngine, runner: Runner[Texts], facts: Facts) -> None:
-        self._world = world
-        self._engine = engine
-        self._runner = runner
-        self._facts = facts
-        self._waiting: dict[int, tuple[str, ...]] = {}
-        self._running: set[int] = set()
-        self._done: list[Finished] = []
-        self._broken: DeliveryStopped | None = None
-
-    @property
-    def identity(self) -> ModelIdentity:
-        return self._engine.identity
-
-    @property
-    def idle(self) -> bool:
-        return not self._waiting
-
-    def submit(self, ticket: int, texts: Sequence[str]) -> None:
-        if len(set(texts)) != len(texts):
-            raise Violation("equal texts were not collapsed")
-        self._waiting[ticket] = tuple(texts)
-        self._facts.submitted_at = min((self._facts.text_at[t] for t in texts), default=0.0)
-        self._facts.with_model = len(self._waiting) + len(self._done)
-        if self._facts.with_model > 2:
-            raise Violation(f"{self._facts.with_model} batches are with the model")
-        self._start()
-
-    def withdraw(self) -> Sequence[int]:
-        taken = sorted(self._waiting.keys() - self._running)
-        for ticket in taken:
-            del self._waiting[ticket]
-        return taken
-
-    def finished(self, timeout: float) -> Sequence[Finished]:
-        if not self._done and timeout > 0:
-            self._world.await_next(timeout)
-        if self._broken is not None:
-            raise self._broken
-        done, self._done = self._done, []
-        self._start()
-        return done
-
-    def _start(self) -> None:
-        for ticket in sorted(self._waiting.keys() - self._running):
-            if self._running and not self._world.scenario.any_order:
-                return
-            self._running.add(ticket)
-            self._world.at(self._world.delay(self._world.scenario.model_delay), lambda t=ticket: self._finish(t))
-
-    def _finish(self, ticket: int) -> None:
-        texts = self._waiting.pop(ticket)
-        self._running.discard(ticket)
-        try:
-            self._done.append(Finished(ticket, self._runner.run(self._engine.tokenize(texts))))
-        except DeliveryStopped as stopped:
-            self._broken = stopped
-        self._start()
-
-
-class BatchJudge(Silent):
-    """Holds every closed batch against the batching rule, by times noted outside the code under test."""
-
-    def __init__(self, world: World, facts: Facts) -> None:
-        self._world = world
-        self._facts = facts
-
-    def batch_submitted(
-        self, reason: CloseReason, *, rows: int, tokens: int, waited: float, distinct: int, cached: int, collapsed: int
-    ) -> None:
-        scenario = self._world.scenario
-        if rows < 1 or rows > scenario.max_rows:
-            raise Violation(f"a batch of {rows} rows, allowed are 1 to {scenario.max_rows}")
-        if tokens > scenario.max_tokens and rows > 1:
-            raise Violation(f"a batch of {rows} rows costs {tokens} tokens, the budget is {scenario.max_tokens}")
-        if reason is CloseReason.IDLE and not (scenario.idle_dispatch and self._facts.with_model <= 1):
-            raise Violation("a batch was dispatched as idle, but the model was not, or this is turned off")
-        waited = self._world.now - self._facts.submitted_at
-        if reason is CloseReason.DEADLINE and rows == distinct and waited < scenario.max_wait - 1e-9:
-            raise Violation(f"closed for its deadline, but the oldest record waited {waited:.3f} s only")
-        if reason is CloseReason.COUNT and rows < scenario.max_rows:
-            raise Violation(f"closed for count with {rows} of {scenario.max_rows} rows")

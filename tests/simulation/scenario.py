@@ -64,11 +64,12 @@ def draw(seed: int) -> Scenario:
     def maybe(chance: float, low: float, high: float) -> float:
         return rng.uniform(low, high) if rng.random() < chance else 0.0
 
+    long = rng.random() < 0.03
     return Scenario(
         seed=seed,
-        turns=rng.choice((60, 120, 200)),
+        turns=800 if long else rng.choice((60, 120, 200)),
         partitions=rng.choice((1, 2, 2, 3)),
-        records=rng.choice((5, 20, 40, 60)),
+        records=300 if long else rng.choice((5, 20, 40, 60)),
         processes=rng.choice((1, 2, 2, 3)),
         max_rows=rng.choice((1, 2, 4, 8)),
         max_tokens=rng.choice((8, 20, 40, 1000)),

@@ -5,6 +5,7 @@ What is asserted at every step lives with the broker and the ports; what must be
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,12 +17,14 @@ from consumer.delivery.flow import FlowLimits
 from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.results import ResultCache
 from tests.simulation.broker import SESSION_TIMEOUT, Violation
+from tests.simulation.classifier import BatchJudge, SimClassifier
+from tests.simulation.codec import SimCodec, expected_outputs
 from tests.simulation.model import FakeEngine, Texts
-from tests.simulation.ports import BatchJudge, Facts, SimClassifier, SimCodec, SimSink, SimSource, expected_outputs
+from tests.simulation.ports import Facts, SimSink, SimSource
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import World
 
-QUIET_TURNS = 3000  # turns after the last fault within which everything must be done
+QUIET_TURNS = 1000, 60  # turns after the last fault, and more for each record, within which everything must be done
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Process:
         self.alive = True
         self.frozen_until = 0.0
         facts = Facts()
-        self.engine = FakeEngine(world.scenario, world.rng)
+        self.engine = FakeEngine(world.scenario, world.rng, world.happened)
         self.engine.healed = world.healed
         self.source = SimSource(world, name, facts, self.engine)
         scenario = world.scenario
@@ -69,7 +72,8 @@ class Process:
         before = flow.bytes, flow.tokens
         try:
             self.protocol.step()
-        except DeliveryStopped:
+        except DeliveryStopped as stopped:
+            self.world.happened[f"stopped by {type(stopped).__name__}"] += 1
             self.stop(commit=self.world.rng.random() < 0.5)
             return
         if flow.records > self.world.scenario.limit_records:
@@ -79,10 +83,8 @@ class Process:
 
     def drain(self) -> None:
         """A clean stop."""
-        try:
+        with contextlib.suppress(DeliveryStopped):
             self.protocol.drain(20.0)
-        except DeliveryStopped:
-            pass
         self.stop(commit=True)
 
     def stop(self, *, commit: bool) -> None:
@@ -133,14 +135,18 @@ def _one_turn(world: World, process: Process) -> None:
     if process.frozen_until > world.now:
         return
     if world.chance(scenario.crash):
+        world.happened["crash"] += 1
         process.stop(commit=False)
     elif world.chance(scenario.clean_stop):
+        world.happened["clean stop"] += 1
         process.drain()
     elif world.chance(scenario.zombie):
+        world.happened["freeze"] += 1
         process.frozen_until = world.now + world.rng.choice((0.5, SESSION_TIMEOUT * 1.5))
         if world.rng.random() < 0.5:
             world.advance(SESSION_TIMEOUT * 1.2)
     elif world.chance(scenario.model_swap):
+        world.happened["model swapped"] += 1
         process.engine.generation += 1
     else:
         process.step()
@@ -155,7 +161,8 @@ def _heal(world: World, processes: list[Process]) -> None:
 
 
 def _await_quiet(world: World, processes: list[Process]) -> None:
-    for _ in range(QUIET_TURNS):
+    turns = QUIET_TURNS[0] + QUIET_TURNS[1] * world.scenario.records
+    for _ in range(turns):
         for process in processes:
             process.step()
             if not process.alive:  # a model that broke before the world healed
@@ -164,7 +171,7 @@ def _await_quiet(world: World, processes: list[Process]) -> None:
         if _done(world) and all(process.protocol.flow.records == 0 for process in processes):
             return
     behind = {p: (world.broker.committed.get(p), world.broker.unseen(p)) for p in world.partitions}
-    raise Violation(f"not done {QUIET_TURNS} turns after the last fault: {behind}")
+    raise Violation(f"not done {turns} turns after the last fault: {behind}")
 
 
 def _done(world: World) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class World:
         self.rng = random.Random(self.scenario.seed * 7 + 1)
         self.now = 0.0
         self.healed = False
+        self.happened: Counter[str] = Counter()  # what this schedule met, so that a blind simulation shows
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self.partitions = [Partition(TOPIC, number) for number in range(self.scenario.partitions)]
@@ -92,7 +94,7 @@ class World:
         if roll() < self.scenario.poison:
             kind = self.rng.choice(("poison", "nan"))
         elif roll() < self.scenario.sink_too_large:
-            kind = "huge"
+            kind = self.rng.choice(("huge", "giant"))  # too large to be labeled; too large for a dead letter even
         length = self.rng.choice((1, 3, 3, 8, 50))
         text = f"{kind}-{len(self._texts)}-".ljust(length, "x")
         self._texts.append(text)

@@ -1,0 +1,250 @@
+"""Every setting of the program, in one model; :mod:`consumer.settings_loading` says where the values come from.
+
+Making a :class:`Settings` here reads nothing from outside: no environment, no file, no command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from consumer.classifier.preprocessing import preset
+from consumer.settings_kafka import Group, KafkaSettings
+
+
+def _split_names(value: object) -> object:
+    """Names may come as one text with commas between them, as in an environment variable."""
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
+class ModelSettings(Group):
+    """The classifier. A preset fills these in for a known model (--preset)."""
+
+    source: str = Field(min_length=1, description="Checkpoint folder, or Hugging Face hub id with --model.revision.")
+    revision: str | None = Field(
+        default=None, description="Commit of the hub's repository, 40 hex digits; for a folder, a name of your own."
+    )
+    label_names: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split_names)] = Field(
+        default=None, description="Label names in logit order, with commas between; the checkpoint's own if not given."
+    )
+    problem_type: Literal["multi_label_classification", "single_label_classification"] | None = Field(
+        default=None,
+        description="Whether labels are independent or exclude each other; config.json's if not given.",
+    )
+    preprocessing: str = Field(
+        default="none", description="What is done to a text before the tokeniser, by preset name."
+    )
+    max_tokens: int | None = Field(
+        default=None,
+        ge=3,
+        description="Longest input in tokens; longer texts are cut. The model's own limit if not given.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to run; auto takes a GPU if there is one."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="Number format of the forward pass; auto takes bfloat16 where the device has it."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of the forward pass; all cores this process may use if not given."
+    )
+    allow_download: bool = Field(
+        default=False, description="Fetch the pinned revision from the hub if it is not on disk."
+    )
+
+    @field_validator("preprocessing")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        preset(value)
+        return value
+
+    @field_validator("label_names")
+    @classmethod
+    def _are_distinct_names(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (not all(value) or len(set(value)) < len(value)):
+            raise ValueError("label names are not empty and all different")
+        return value
+
+
+class BatchSettings(Group):
+    """When a batch closes: at the first of these bounds."""
+
+    max_comments: int = Field(
+        default=256, ge=1, description="Most comments in a batch. 64 to 256 on a CPU, 512 to 4096 on a GPU."
+    )
+    max_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="Most tokens in a batch; about 2 s of work on two CPU cores. 16384 and more on a GPU.",
+    )
+    max_wait: float = Field(
+        default=0.05, ge=0, le=60, description="Seconds the oldest comment waits for company while the model is busy."
+    )
+    idle_dispatch: bool = Field(
+        default=True, description="Hand over what there is as soon as the model has nothing to do: lowest latency."
+    )
+
+
+class FlowSettings(Group):
+    """How much may be on its way at once; at a limit, reading pauses."""
+
+    max_records: int = Field(
+        default=4096, ge=1, description="Records in flight: also the most that a crash makes anyone see twice."
+    )
+    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Bytes in flight, as received.")
+    max_tokens: int = Field(
+        default=128 * 1024, ge=1, description="Tokens in flight, by the bound known before tokenising."
+    )
+    low_mark: float = Field(
+        default=0.5, gt=0, lt=1, description="Share of the limits at which a paused reader goes on."
+    )
+
+
+class DeliverySettings(Group):
+    """How long things may take to end."""
+
+    drain_timeout: float = Field(
+        default=25.0,
+        gt=0,
+        le=3600,
+        description="Seconds from SIGTERM to the end of the process, at most; Kubernetes' grace period must be longer.",
+    )
+    revoke_timeout: float = Field(
+        default=5.0,
+        gt=0,
+        le=60,
+        description="Seconds a partition that moves away may wait for the batch that holds it.",
+    )
+
+
+class CacheSettings(Group):
+    """Results kept for texts that come again."""
+
+    max_entries: int = Field(
+        default=50_000, ge=0, description="Results kept, about 500 bytes each; 0 keeps none. Live chat repeats itself."
+    )
+
+
+class PolicySettings(Group):
+    """From scores to labels."""
+
+    name: str = Field(default="default", min_length=1, description="Name of this policy in the labeled events.")
+    default_threshold: float = Field(default=0.5, ge=0, le=1, description="Score from which a label is flagged.")
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="Threshold of single labels, by name; wins over the default."
+    )
+
+
+class EventSettings(Group):
+    """What is read and written."""
+
+    max_bytes: int = Field(
+        default=262_144, ge=256, description="Largest value in bytes that is decoded; larger ones become dead letters."
+    )
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where fields stand in the input's JSON if not at the top under their names, such as "
+        '{"text": "snippet.displayMessage"}; an empty path says that there is no such field.',
+    )
+    include_text: bool = Field(
+        default=False, description="Put the comment's text into the labeled event. It is personal data."
+    )
+
+
+class DeadLetterSettings(Group):
+    """What a dead letter holds, and how many are too many: then the program stops."""
+
+    coordinates_only: bool = Field(
+        default=False, description="Write where the record is and why it failed, without its key, value and headers."
+    )
+    model_run: int = Field(default=10, ge=0, description="Most texts in a row that may break the model; 0: any.")
+    model_ratio: float = Field(
+        default=0.05, ge=0, le=1, description="Largest share of the last texts that may break the model; 0: any."
+    )
+    decode_run: int = Field(default=0, ge=0, description="Most malformed records in a row; 0: any.")
+    decode_ratio: float = Field(
+        default=0.0, ge=0, le=1, description="Largest share of malformed records among the last ones; 0: any."
+    )
+    window: int = Field(
+        default=1000, ge=1, description="How many of the last records (or texts) the shares are taken of."
+    )
+
+
+class HttpSettings(Group):
+    """The health and metrics endpoint: /livez, /readyz and /metrics."""
+
+    enabled: bool = Field(default=True, description="Whether it is there at all.")
+    host: str = Field(default="0.0.0.0", description="Address to listen on; 127.0.0.1 for this host alone.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+
+
+class LogSettings(Group):
+    """What is logged, to standard error. Never texts, keys or header values."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is shown."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="JSON lines or text; auto is text on a terminal."
+    )
+    summary_interval: float = Field(default=10.0, ge=1, description="Seconds between summary lines.")
+
+
+class Settings(BaseSettings):
+    """All settings, checked and frozen."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_prefix="CONSUMER_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
+
+    config: Path | None = Field(default=None, description="TOML file with settings; flags and environment win over it.")
+    preset: str | None = Field(
+        default=None,
+        description="Shipped settings for a known model, such as tvl-general-layer; everything else wins over it.",
+    )
+    kafka: KafkaSettings
+    model: ModelSettings
+    batch: BatchSettings = BatchSettings()
+    flow: FlowSettings = FlowSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    cache: CacheSettings = CacheSettings()
+    policy: PolicySettings = PolicySettings()
+    events: EventSettings = EventSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing but the arguments; :func:`consumer.settings_loading.load_settings` reads the rest."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.flow.max_records < self.batch.max_comments:
+            raise ValueError("flow.max_records must not be below batch.max_comments: no batch could ever fill")
+        if self.flow.max_tokens < self.batch.max_tokens:
+            raise ValueError("flow.max_tokens must not be below batch.max_tokens: no batch could ever fill")
+        if self.delivery.revoke_timeout >= self.delivery.drain_timeout:
+            raise ValueError("delivery.revoke_timeout must be below delivery.drain_timeout")
+        return self

@@ -1,0 +1,126 @@
+"""What logs look like and what never gets into them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from consumer.service.logs import configure_logging
+
+SECRET = "something a viewer wrote"
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_off_a_terminal_each_line_is_one_json_object():
+    stream = io.StringIO()
+    configure_logging("info", "auto", stream)
+    structlog.get_logger().info("summary", received=3, name="加油")
+    (line,) = lines(stream)
+    assert line.pop("timestamp")
+    assert line == {"event": "summary", "level": "info", "received": 3, "name": "加油"}
+
+
+def test_on_a_terminal_it_is_text():
+    stream = Terminal()
+    configure_logging("info", "auto", stream)
+    structlog.get_logger().info("summary", received=3)
+    assert "summary" in stream.getvalue()
+    with pytest.raises(json.JSONDecodeError):
+        lines(stream)
+
+
+def test_the_format_can_be_chosen():
+    stream = Terminal()
+    configure_logging("info", "json", stream)
+    structlog.get_logger().info("summary")
+    assert lines(stream)[0]["event"] == "summary"
+
+
+def test_lower_levels_are_not_shown():
+    stream = io.StringIO()
+    configure_logging("warning", "json", stream)
+    structlog.get_logger().info("summary")
+    structlog.get_logger().warning("beware")
+    assert [line["event"] for line in lines(stream)] == ["beware"]
+
+
+def test_other_libraries_come_out_the_same_way_from_warnings_on():
+    stream = io.StringIO()
+    configure_logging("debug", "json", stream)
+    logging.getLogger("transformers").info("chatter")
+    logging.getLogger("transformers").warning("beware of %s", "this")
+    warnings.warn("old thing", stacklevel=1)
+    first, second = lines(stream)
+    assert (first["event"], first["level"], first["logger"]) == ("beware of this", "warning", "transformers")
+    assert "old thing" in str(second["event"])
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_an_exception_can_be_shown_on_a_terminal_and_says_as_little(library: bool):
+    stream = Terminal()
+    configure_logging("info", "auto", stream)
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        if library:
+            logging.getLogger("some").exception("failed")
+        else:
+            structlog.get_logger().exception("failed")
+    assert "ValueError" in stream.getvalue()
+    assert SECRET not in stream.getvalue()
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_an_exception_is_reduced_to_types_and_places(library: bool):
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    try:
+        try:
+            comment = SECRET
+            raise ValueError(comment)
+        except ValueError as error:
+            raise RuntimeError(f"bad: {SECRET}") from error
+    except RuntimeError:
+        if library:
+            logging.getLogger("some").exception("failed")
+        else:
+            structlog.get_logger().exception("failed")
+    (line,) = lines(stream)
+    assert SECRET not in stream.getvalue()
+    exception = line["raised"]
+    assert isinstance(exception, dict)
+    assert exception["types"] == ["RuntimeError", "ValueError"]
+    assert any("test_logs.py" in place for place in exception["places"])
+
+
+def test_what_json_cannot_hold_is_written_as_text():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    structlog.get_logger().info("odd", value={1})
+    structlog.get_logger().info("odd", big=2**70, text="\ud800")
+    assert [line["event"] for line in lines(stream)] == ["odd", "odd"]
+    assert lines(stream)[0]["value"] == "{1}"
