@@ -18,7 +18,11 @@ _SHORT = 128  # up to this length, plain matrix products are faster on a CPU (tw
 
 
 class Attention(Protocol):
-    """Attention within each text of one packed batch."""
+    """Attention within each text of one packed batch.
+
+    The row of tokens, and that of queries, may be longer than the batch's texts: what stands behind them comes out as
+    some finite number.
+    """
 
     def every_token(self, qkv: Tensor) -> Tensor:
         """Context of every token. ``qkv`` is [tokens, 3, heads, width]; the result [tokens, heads * width]."""
@@ -40,7 +44,7 @@ class RunAttention:
 
     def every_token(self, qkv: Tensor) -> Tensor:
         tokens, _, heads, width = qkv.shape
-        context = qkv.new_empty(tokens, heads, width)
+        context = qkv.new_zeros(tokens, heads, width)
         for token, _, rows, length in self._runs:
             end = token + rows * length
             by_head = qkv[token:end].view(rows, length, 3, heads, width).permute(2, 0, 3, 1, 4)
@@ -49,7 +53,7 @@ class RunAttention:
 
     def first_tokens(self, query: Tensor, kv: Tensor) -> Tensor:
         _, _, heads, width = kv.shape
-        context = torch.empty_like(query)
+        context = torch.zeros_like(query)
         for token, row, rows, length in self._runs:
             by_head = kv[token : token + rows * length].view(rows, length, 2, heads, width).permute(2, 0, 3, 1, 4)
             asking = query[row : row + rows].unsqueeze(2)
@@ -62,8 +66,9 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     rows, heads, length, width = key.shape
     if length > _SHORT or key.device.type != "cpu":
         return scaled_dot_product_attention(query, key, value)
-    # The fused kernel goes through rows and heads one by one, which for short texts costs more than it saves. Scores
-    # are kept in fp32, as the fused kernel does: in bf16 they are the largest error of all, and no faster.
+    # The fused kernel goes through rows and heads one by one, which for short texts costs more than it saves. All of
+    # this is in fp32: scores in bf16 would be the largest error of all and no faster, and oneDNN, which multiplies
+    # bf16, would keep code for every shape that it meets, of which there are as many as runs.
     batch = rows * heads
     asking = query.reshape(batch, -1, width).float()
     scores = torch.baddbmm(
@@ -73,7 +78,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         beta=0,
         alpha=width**-0.5,
     )
-    context = torch.bmm(scores.softmax(-1).to(value.dtype), value.reshape(batch, length, width))
+    context = torch.bmm(scores.softmax(-1), value.reshape(batch, length, width).float())
     return context.view(rows, heads, -1, width)
 
 

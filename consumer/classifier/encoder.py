@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from consumer.classifier.attention import Attention, attention_for, has_varlen
 from consumer.classifier.dense import ACTIVATIONS, Activation, Dense, PlainDense, dense_for
-from consumer.classifier.packing import PackedBatch
+from consumer.classifier.packing import Ids, PackedBatch
 
 Weights = Callable[[str], Tensor]
 """Gives a tensor of the checkpoint by its name, on the CPU."""
@@ -151,7 +152,7 @@ class PackedBert:
     def __call__(self, batch: PackedBatch) -> Tensor:
         """Logits of a batch that is not empty, in packed order: fp32, [rows, labels], on the model's device."""
         ids, positions, first = (
-            torch.from_numpy(array).to(self._device, non_blocking=True)
+            torch.from_numpy(self._padded(array)).to(self._device, non_blocking=True)
             for array in (batch.ids, batch.positions, batch.starts[:-1])
         )
         attention = attention_for(batch, self._device, varlen=self._varlen)
@@ -160,4 +161,22 @@ class PackedBert:
         for layer in self._layers:
             x = layer(x, attention)
         x = self._last(x, first, attention)
-        return self._classifier(torch.tanh(self._pooler(x)))
+        return self._classifier(torch.tanh(self._pooler(x)))[: len(batch)]
+
+    def _padded(self, array: Ids) -> Ids:
+        """On a CPU, with zeros behind it up to one of a few sizes.
+
+        oneDNN makes code for every new number of rows and keeps it. A new number with each batch would cost time and,
+        as that code then stands between buffers of ever other sizes, memory without end.
+        """
+        if self._device.type != "cpu":
+            return array
+        padded = np.zeros(padded_size(len(array)), dtype=array.dtype)
+        padded[: len(array)] = array
+        return padded
+
+
+def padded_size(size: int) -> int:
+    """The next of the sizes 8, 16, ... 64, and from there on eight for each doubling: at most an eighth more."""
+    step = max(8, 1 << max(0, (size - 1).bit_length() - 4))
+    return -(-size // step) * step

@@ -25,7 +25,7 @@ from consumer.classifier.weights import StoredTensor
 from consumer.delivery.records import ModelIdentity
 
 _BERT_TOKENIZERS = frozenset({"BertTokenizer", "BertTokenizerFast"})
-_PROBES = ("", "a", "好", "加油 " * 16, "x y " * 2048)  # empty, short, usual, and one that is cut
+_PROBES = ("", "a b", "好" * 10, "好" * 20, "x y " * 2048)  # empty, short, usual, long, and one that is cut
 
 
 class Forward(Protocol):
@@ -94,13 +94,15 @@ class LoadedEngine:
             torch.cuda.empty_cache()
 
     def warm_up(self) -> None:
-        """Run texts of the shortest, usual and longest lengths.
+        """Run texts of the shortest, usual and longest lengths: each but the longest alone, then all together.
 
         Raises:
             CheckpointError: a logit is not finite.
             Exception: whatever the framework raises.
         """
-        for row in self.logits(self.tokenize(_PROBES)):
+        batch = self.tokenize(_PROBES)
+        alone = [batch.select([row]) for row in range(len(_PROBES) - 1)]
+        for row in [row for probes in (*alone, batch) for row in self.logits(probes)]:
             if not all(-float("inf") < value < float("inf") for value in row):
                 name = self._identity.name
                 raise CheckpointError(name, "the model answers a probe with NaN or infinity", "try model.dtype=float32")

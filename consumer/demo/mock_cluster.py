@@ -38,6 +38,7 @@ _VOID, _INT, _INT16, _INT32, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int
 _SIGNATURES: MappingProxyType[str, tuple[object, tuple[object, ...]]] = MappingProxyType(
     {
         "rd_kafka_conf_new": (_VOID, ()),
+        "rd_kafka_conf_set": (_INT, (_VOID, _TEXT, _TEXT, _TEXT, ctypes.c_size_t)),
         "rd_kafka_new": (_VOID, (_INT, _VOID, _TEXT, ctypes.c_size_t)),
         "rd_kafka_destroy": (None, (_VOID,)),
         "rd_kafka_mock_cluster_new": (_VOID, (_VOID, _INT)),
@@ -65,7 +66,10 @@ class MockCluster:
     def __init__(self, brokers: int = 1) -> None:
         self._library = _load()
         error = ctypes.create_string_buffer(512)
-        self._handle = self._library.rd_kafka_new(_PRODUCER, self._library.rd_kafka_conf_new(), error, len(error))
+        conf = self._library.rd_kafka_conf_new()
+        # The handle is only there to hold the cluster; what it has to say about itself helps nobody.
+        self._library.rd_kafka_conf_set(conf, b"log_level", b"2", error, len(error))
+        self._handle = self._library.rd_kafka_new(_PRODUCER, conf, error, len(error))
         if not self._handle:
             raise MockClusterMissing(f"librdkafka could not be started: {error.value.decode()}")
         self._cluster = self._library.rd_kafka_mock_cluster_new(self._handle, brokers)

@@ -55,6 +55,12 @@ class Plan:
     rate: float | None
     seed: int = 1
 
+    @property
+    def at_most(self) -> int | None:
+        """How many comments that can be, or ``None`` when only time tells."""
+        in_time = None if self.seconds is None or self.rate is None else max(1, int(self.seconds * self.rate))
+        return min((count for count in (self.comments, in_time) if count is not None), default=None)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -136,7 +142,7 @@ class _Session:
         self._first_at = self._last_at = time.monotonic()
         self._last_shown = _Shown(self._first_at, 0, 0)
         self._figures = Figures(batch_size=None, cache_hits=0)
-        stream = itertools.islice(events(plan.seed), plan.comments)
+        stream = itertools.islice(events(plan.seed), plan.at_most)
         self._readback = ReadBack(bootstrap, LABELED, DEAD_LETTERS, self._outputs)
         self._feeder = Feeder(bootstrap, INPUT, stream, rate=plan.rate, ahead=_AHEAD, fed=self._fed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Literal, TextIO, TypeAlias
@@ -16,12 +17,15 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+REPEAT = 10.0  # seconds
+
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 
 def configure_logging(level: Level, form: Literal["auto", "json", "console"], stream: TextIO) -> None:
     """Send structlog's and the standard library's logs to ``stream``; the latter from warnings on."""
     terminal = stream.isatty()
+    seldom = _Seldom()
     console = form == "console" or (form == "auto" and terminal)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -35,12 +39,13 @@ def configure_logging(level: Level, form: Literal["auto", "json", "console"], st
         else structlog.processors.JSONRenderer(serializer=_to_json)
     )
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[seldom, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(seldom.filter)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
@@ -52,6 +57,35 @@ def configure_logging(level: Level, form: Literal["auto", "json", "console"], st
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     logging.captureWarnings(True)
+
+
+class _Seldom:
+    """Lets a warning through once in :data:`REPEAT` seconds: clients repeat themselves while brokers are away.
+
+    A filter for the standard library's handlers and a processor for structlog.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[object, ...], float] = {}
+
+    def _is_due(self, *what: object) -> bool:
+        now = time.monotonic()
+        if now - self._last.get(what, -REPEAT) < REPEAT:
+            return False
+        if len(self._last) > 1000:
+            self._last.clear()
+        self._last[what] = now
+        return True
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the standard library's handler should write this."""
+        return self._is_due(record.name, record.levelno, record.getMessage()[:60])
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        """Let structlog drop it."""
+        if method == "warning" and not self._is_due(event.get("event"), event.get("error")):
+            raise structlog.DropEvent
+        return event
 
 
 def _to_json(event: Mapping[str, object], **_: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -109,9 +110,7 @@ def architecture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 def test_scores_are_those_of_transformers_over_every_length_in_one_batch(architecture, tmp_path):
     write_vocabulary(tmp_path)  # the same words for all three
-    texts = [
-        text_of(tokens) for tokens in torch.randperm(511, generator=torch.Generator().manual_seed(1)).add(2).tolist()
-    ]
+    texts = [text_of(tokens) for tokens in Random(1).sample(range(2, 513), 511)]
     engine = load(architecture)
     batch = engine.tokenize(texts)
     assert sorted(batch.lengths.tolist()) == list(range(2, 513))
@@ -175,6 +174,30 @@ def test_bfloat16_scores_of_a_trained_model_are_within_a_hundredth(source):
 def test_an_architecture_that_the_packed_forward_does_not_know_is_padded(tmp_path):
     engine = load(make_distilbert(tmp_path))
     assert isinstance(engine._forward, PaddedModel)
+
+
+def test_dense_layers_meet_few_sizes_however_batches_vary(tmp_path, monkeypatch):
+    """oneDNN keeps code for every size that it meets."""
+    met: set[int] = set()
+
+    class Recording(PlainDense):
+        def __call__(self, x):
+            met.add(len(x))
+            return super().__call__(x)
+
+    monkeypatch.setattr(encoder, "dense_for", lambda device, dtype: Recording)
+    engine = load(make_bert(tmp_path))
+    for rows in range(1, 60):
+        engine.logits(engine.tokenize([text_of(2 + rows % 7)] * rows))
+    assert met <= {encoder.padded_size(size) for size in range(1, 2049)}
+
+
+@given(st.integers(1, 100_000))
+def test_a_padded_size_is_one_of_eight_for_each_doubling(size):
+    padded = encoder.padded_size(size)
+    assert size <= padded < size * 9 / 8 + 8
+    assert encoder.padded_size(padded) == padded
+    assert len({encoder.padded_size(other) for other in range(1025, 2049)}) == 8
 
 
 def test_selected_rows_get_the_logits_they_had(bert):

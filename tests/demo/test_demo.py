@@ -27,7 +27,7 @@ def test_five_thousand_comments_come_out_once_each_within_half_a_minute():
 
 
 def test_settings_of_the_users_own_deployment_do_not_reach_the_demo():
-    theirs = {**os.environ, "CONSUMER_KAFKA__BOOTSTRAP_SERVERS": "elsewhere:9092", "CONSUMER_MODEL__SOURCE": "/nowhere"}
+    theirs = {**os.environ, "CONSUMER_KAFKA__BOOTSTRAP_SERVERS": "elsewhere:9092", "CONSUMER_CONFIG": "/nowhere"}
     ended = subprocess.run([*DEMO, "--comments", "50"], capture_output=True, text=True, check=False, env=theirs)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("50 comments in ")

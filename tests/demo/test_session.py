@@ -82,8 +82,23 @@ def test_a_worker_that_dies_ends_the_demo(with_worker, capsys):
 def test_a_rate_and_a_time_bound_how_much_is_fed(with_worker):
     with_worker()
     report = run_quietly(Plan(comments=None, seconds=2.0, rate=100.0))
-    assert 150 <= report.findings.fed <= 201
+    assert 150 <= report.findings.fed <= 200
     assert report.findings.complaints == ()
+
+
+@pytest.mark.parametrize(
+    ("comments", "seconds", "rate", "count"),
+    [
+        (None, 30.0, 200.0, 6000),
+        (100, 30.0, 200.0, 100),
+        (9000, 30.0, 200.0, 6000),
+        (7, None, None, 7),
+        (None, 30.0, None, None),
+        (None, 0.1, 1.0, 1),
+    ],
+)
+def test_a_plan_knows_how_much_it_can_come_to(comments, seconds, rate, count):
+    assert Plan(comments, seconds, rate).at_most == count
 
 
 def test_ctrl_c_ends_the_run_in_order(with_worker, capsys):

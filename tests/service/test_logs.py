@@ -117,6 +117,19 @@ def test_an_exception_is_reduced_to_types_and_places(library: bool):
     assert any("test_logs.py" in place for place in exception["places"])
 
 
+def test_a_warning_that_comes_again_at_once_is_written_once():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    for _ in range(50):
+        structlog.get_logger().warning("kafka producer", error="_TRANSPORT")
+        structlog.get_logger().warning("kafka producer", error="_ALL_BROKERS_DOWN")
+        logging.getLogger("librdkafka").error("FAIL: connection refused")
+        structlog.get_logger().info("summary")
+    events = [(line["event"], line.get("error")) for line in lines(stream)]
+    assert events.count(("summary", None)) == 50
+    assert len(events) == 53
+
+
 def test_what_json_cannot_hold_is_written_as_text():
     stream = io.StringIO()
     configure_logging("info", "json", stream)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -56,6 +58,32 @@ def produce(
         producer.poll(0)
     left = producer.flush(60)
     assert not left
+    assert not failed, failed
+
+
+@contextmanager
+def feeding(bootstrap: str, topic: str, values: Iterator[bytes], per_second: float = 200.0) -> Iterator[None]:
+    """Produce one value after another at a steady rate in the background; all are acknowledged at the end."""
+    over = threading.Event()
+    failed: list[object] = []
+
+    def feed() -> None:
+        producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+        for value in values:
+            producer.produce(topic, value, on_delivery=lambda error, message: failed.append(error) if error else None)
+            producer.poll(0)
+            if over.wait(1 / per_second):
+                break
+        if producer.flush(60):
+            failed.append("not all were acknowledged")
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
     assert not failed, failed
 
 
@@ -117,11 +145,6 @@ def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
 def produce_with_raw_header(bootstrap: str, topic: str, value: bytes, name: bytes) -> None:
     """Produce one record whose header name is any bytes at all; the Python client cannot."""
     library = _load()
-    library.rd_kafka_conf_set.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p] + [
-        ctypes.c_char_p,
-        ctypes.c_size_t,
-    ]
-    library.rd_kafka_conf_new.restype = ctypes.c_void_p
     error = ctypes.create_string_buffer(512)
     conf = library.rd_kafka_conf_new()
     library.rd_kafka_conf_set(conf, b"bootstrap.servers", bootstrap.encode(), error, 512)
