@@ -115,6 +115,8 @@ class Runner(Generic[TokenizedT]):
             self._bisect(batch, right, error, verdicts)
             return
         right_error = self._forward(batch, right, verdicts)
+        if left_error is not None and right_error is not None:
+            self._probe()  # several culprits are rare, a broken model is not: ask before going on for long
         if left_error is not None:
             self._bisect(batch, left, left_error, verdicts)
         if right_error is not None:
@@ -158,6 +160,11 @@ class Runner(Generic[TokenizedT]):
                 f"the model failed on all {texts} texts of a batch; none of them was dead-lettered. "
                 "Check the model folder and the device, then restart."
             )
+        self._probe()
+        self.tally.culprits += failed
+
+    def _probe(self) -> None:
+        """See whether the model works at all."""
         try:
             self._engine.warm_up()
         except Exception as error:
@@ -165,7 +172,6 @@ class Runner(Generic[TokenizedT]):
                 f"the model fails on its own probe ({type(error).__name__}); nothing was dead-lettered. "
                 "Check the model folder and the device, then restart."
             ) from error
-        self.tally.culprits += failed
 
 
 def _halves(rows: list[int]) -> tuple[list[int], list[int]]:

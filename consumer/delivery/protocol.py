@@ -109,14 +109,17 @@ class DeliveryProtocol:
         return self._tracker.partitions
 
     def step(self) -> None:
-        """Do one turn of everything, waiting only for input and only briefly.
+        """Do one turn of everything, waiting only for input (or, with too much in flight, for room) and only briefly.
 
         Raises:
             DeliveryStopped: going on would lose or wrongly reject something. Offsets stay where they are.
         """
         self._acknowledge(0.0)
         self._take_back(0.0)
-        self._receive()
+        if self._flow.full and not self._flow.paused:
+            self._await_room()
+        else:
+            self._receive()
         self._feed()
         self._store()
         self._regulate()
@@ -147,6 +150,13 @@ class DeliveryProtocol:
             self._flow.enter(row)
             self._batcher.add(row)
         self._observer.received(len(records), max((r.timestamp_ms or 0 for r in records), default=None))
+
+    def _await_room(self) -> None:
+        """Wait for what makes room, not for input; see :mod:`consumer.delivery.flow`."""
+        if self._submitted:
+            self._take_back(POLL_BUSY)
+        else:
+            self._acknowledge(POLL_BUSY)
 
     # ---- Steps 4 and 5: to the model -----------------------------------------------------------------------------
 
@@ -275,7 +285,7 @@ class DeliveryProtocol:
             self._observer.stored(stored)
 
     def _regulate(self) -> None:
-        change = self._flow.regulate()
+        change = self._flow.regulate(self._clock())
         if change is Change.PAUSE:
             self._source.pause()
         elif change is Change.RESUME:

@@ -21,6 +21,7 @@ EVERY_PRESET = pytest.mark.parametrize("name", sorted(PRESETS))
         ("3:0", "3:0"),
         ("3:0 3:1", "31"),
         (":not closed", ":notclosed"),
+        ("::a:b:好", "好"),
         ("a : b : c", "ac"),
         ("full\u3000width\u00a0stay", "full\u3000width\u00a0stay"),
         ("   ", ""),

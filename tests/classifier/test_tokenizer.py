@@ -95,8 +95,10 @@ def test_a_text_is_cut_at_the_limit_and_marked(folder, characters, cut):
         ("加" * 29 + "[SEP]") * 800,
         "加" * 600 + "a" * 99 + "!" + "a" * 120,
         "é" * 5_000 + " e\u0301" * 5_000,
-        *("加" * 20 + " " * pad + "[MASK]" * 400 for pad in range(470, 486)),
-        *("a\u0301" * pad + " 加油" * 400 for pad in range(96, 104)),
+        # Read up to its 512th character, and 30 of its tokens count: the 31st stands about there.
+        *("加" * 26 + " " * pad + "[MASK]" * 400 for pad in range(450, 470)),  # a broken name is other tokens
+        *("加" * 26 + " " * pad + "a" * 120 for pad in range(380, 400)),  # over 100 letters are no word
+        *("加" * 26 + " " * pad + "e\u0301" * 120 for pad in range(250, 480, 10)),
     ],
     ids=lambda text: f"{len(text)}-characters",
 )

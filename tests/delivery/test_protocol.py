@@ -219,7 +219,7 @@ def test_an_answer_is_remembered_under_the_model_that_gave_it_and_not_the_one_th
 
 
 def test_never_more_records_are_in_flight_than_the_limit() -> None:
-    bench = Bench(limits=FlowLimits(records=3))
+    bench = Bench(limits=FlowLimits(records=3, hold=0.0))
     bench.source.script.append([record(n) for n in range(10)])
     for _ in range(5):
         bench.protocol.step()
@@ -227,7 +227,7 @@ def test_never_more_records_are_in_flight_than_the_limit() -> None:
 
 
 def test_it_pauses_at_the_limit_and_resumes_below_the_low_mark() -> None:
-    bench = Bench(limits=FlowLimits(records=4, low_mark=0.5))
+    bench = Bench(limits=FlowLimits(records=4, low_mark=0.5, hold=0.0))
     bench.source.script.append([record(n) for n in range(5)])
     bench.protocol.step()
     assert bench.source.paused
@@ -243,8 +243,24 @@ def test_it_pauses_at_the_limit_and_resumes_below_the_low_mark() -> None:
     assert bench.notes.flow == [True, False]
 
 
+def test_while_held_the_source_is_not_asked_and_room_is_waited_for() -> None:
+    bench = Bench(limits=FlowLimits(records=2, hold=60.0))
+    bench.source.script.append([record(n) for n in range(3)])
+    bench.protocol.step()
+    polls = len(bench.source.waits)
+    bench.protocol.step()
+    assert len(bench.source.waits) == polls
+    assert not bench.source.paused
+    bench.classify()
+    bench.sink.answer(0)
+    bench.protocol.step()
+    assert len(bench.source.waits) == polls + 1
+    assert bench.protocol.flow.records == 2, "the one that was left out has arrived, without a pause"
+    assert bench.notes.flow == []
+
+
 def test_while_paused_the_source_is_still_polled() -> None:
-    bench = Bench(limits=FlowLimits(records=1))
+    bench = Bench(limits=FlowLimits(records=1, hold=0.0))
     bench.receive(record(0))
     polls = len(bench.source.waits)
     bench.protocol.step()
@@ -283,7 +299,9 @@ def test_whatever_arrives_each_record_has_one_message_in_offset_order_and_all_of
     polls: list[list[tuple[bytes, bool]]], max_rows: int, max_tokens: int, limit: int, cache_entries: int
 ) -> None:
     bench = Bench(
-        batching=BatchPolicy(max_rows, max_tokens, 0.05), limits=FlowLimits(records=limit), cache_entries=cache_entries
+        batching=BatchPolicy(max_rows, max_tokens, 0.05),
+        limits=FlowLimits(records=limit, hold=0.0),
+        cache_entries=cache_entries,
     )
     arrived: dict[Partition, list[int]] = {P0: [], P1: []}
     for poll in polls:

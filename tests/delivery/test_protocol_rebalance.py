@@ -195,7 +195,9 @@ def test_records_that_arrive_in_the_very_poll_that_revokes_their_partition_are_l
 
 
 def test_rows_given_up_make_room_and_the_input_resumes() -> None:
-    bench = Bench(limits=FlowLimits(records=2), batching=BatchPolicy(max_rows=100, max_wait=60.0, idle_dispatch=False))
+    bench = Bench(
+        limits=FlowLimits(records=2, hold=0.0), batching=BatchPolicy(max_rows=100, max_wait=60.0, idle_dispatch=False)
+    )
     bench.receive(record(0), record(1))
     assert bench.source.paused
     revoke(bench, P0)

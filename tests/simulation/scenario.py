@@ -20,6 +20,7 @@ class Scenario:
     max_wait: float = 0.05
     idle_dispatch: bool = True
     limit_records: int = 16
+    hold: float = 0.0
     cache_entries: int = 8
     revoke_timeout: float = 5.0
     ack_delay: float = 0.02
@@ -76,6 +77,7 @@ def draw(seed: int) -> Scenario:
         max_wait=rng.choice((0.0, 0.02, 0.05, 0.2)),
         idle_dispatch=rng.random() < 0.6,
         limit_records=rng.choice((1, 4, 16, 64)),
+        hold=rng.choice((0.0, 0.0, 0.3)),
         cache_entries=rng.choice((0, 2, 8, 100)),
         revoke_timeout=rng.choice((0.05, 5.0, 5.0)),
         ack_delay=rng.choice((0.001, 0.02, 0.3)),

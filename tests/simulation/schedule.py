@@ -59,7 +59,7 @@ class Process:
             codec=SimCodec(),
             clock=world.clock,
             batching=BatchPolicy(scenario.max_rows, scenario.max_tokens, scenario.max_wait, scenario.idle_dispatch),
-            limits=FlowLimits(records=scenario.limit_records, bytes=10_000, tokens=500),
+            limits=FlowLimits(records=scenario.limit_records, bytes=10_000, tokens=500, hold=scenario.hold),
             dead_letter_limits=DeadLetterLimits({}),
             cache=ResultCache(scenario.cache_entries),
             observer=BatchJudge(world, facts),
