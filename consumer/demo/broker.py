@@ -112,8 +112,12 @@ def serve(brokers: int, topics: Mapping[str, int]) -> int:
     print(json.dumps({"bootstrap": cluster.bootstrap}), flush=True)
     for line in sys.stdin:
         name, *arguments = json.loads(line)
-        getattr(cluster, name)(*arguments)
-        print("{}", flush=True)
+        answer = {}
+        try:
+            getattr(cluster, name)(*arguments)
+        except Exception as error:
+            answer = {"error": f"{name}: {error!r}"}
+        print(json.dumps(answer), flush=True)
     cluster.close()
     return 0
 

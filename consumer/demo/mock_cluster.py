@@ -85,7 +85,9 @@ class MockCluster:
         return found.decode()
 
     def create_topic(self, name: str, partitions: int) -> None:
-        self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, min(3, self.brokers))
+        replicas = min(3, self.brokers)
+        if self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, replicas):
+            raise ValueError(f"no topic {name} with {partitions} partitions can be made: does it exist?")
 
     def push_errors(self, api: str, codes: Sequence[int]) -> None:
         """Answer the next requests of this API with these Kafka error codes, one each."""

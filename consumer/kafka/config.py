@@ -22,6 +22,7 @@ COMMIT_INTERVAL_MS = 1_000
 _GUARANTEE = "the delivery guarantee rests on it"
 _CODE = "it would load code or run a command"
 _OWN = "it has a setting of its own"
+_VALUE = "it takes a function, not a value"
 DENIED: Mapping[str, str] = MappingProxyType(
     {
         "plugin.library.paths": _CODE,
@@ -33,10 +34,13 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "test.mock.broker.rtt": "it is for tests of librdkafka",
         "debug": "it logs what the brokers send",
         "enable.ssl.certificate.verification": "it would turn TLS into decoration",
+        "ssl.endpoint.identification.algorithm": "it would turn TLS into decoration",
         "enable.sasl.oauthbearer.unsecure.jwt": "it would log in with an unsigned token",
         "enable.auto.commit": _GUARANTEE,
         "enable.auto.offset.store": _GUARANTEE,
+        "auto.commit.enable": _GUARANTEE,
         "auto.offset.reset": _GUARANTEE,
+        "offset.store.method": _GUARANTEE,
         "isolation.level": _GUARANTEE,
         "enable.idempotence": _GUARANTEE,
         "transactional.id": _GUARANTEE,
@@ -44,7 +48,14 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "request.required.acks": _GUARANTEE,
         "message.timeout.ms": _GUARANTEE,
         "delivery.timeout.ms": _GUARANTEE,
-        "enable.partition.eof": _GUARANTEE,
+        "retries": _GUARANTEE,
+        "message.send.max.retries": _GUARANTEE,
+        "delivery.report.only.error": _GUARANTEE,
+        "enable.partition.eof": "the program does not ask for it",
+        "logger": _VALUE,
+        "on_commit": _VALUE,
+        "on_delivery": _VALUE,
+        "default.topic.config": "set its options by themselves",
         "partition.assignment.strategy": "the program relies on cooperative rebalancing",
         "bootstrap.servers": _OWN,
         "metadata.broker.list": _OWN,
@@ -79,7 +90,8 @@ def checked_options(options: Mapping[str, str]) -> Mapping[str, str]:
         ConfigError: an option is on the deny list.
     """
     for name in options:
-        reason = DENIED.get(name.strip().lower())
+        plain = name.strip().lower()
+        reason = _VALUE if plain.endswith("_cb") else DENIED.get(plain)
         if reason is not None:
             raise ConfigError(f"the librdkafka option {name} cannot be set: {reason}")
     return options

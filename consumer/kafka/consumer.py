@@ -6,9 +6,8 @@ Traps this file answers (each has a test in ``tests/kafka``):
   end, so that they are read again. Callbacks therefore catch everything and only take notes.
 * ``consume(n, t)`` sits out ``t`` unless ``n`` records come: the first record is awaited with ``poll(t)``, the rest
   taken with ``consume(n - 1, 0)``.
-* A header name that is not UTF-8 makes ``headers()`` raise, and a second call would crash: it is called once, and
-  through :data:`_read_headers`: at a call site that CPython has specialised (after a few dozen calls) the error would
-  not be raised but stay pending beside a list with a NULL in it.
+* Header names that are not UTF-8: see :mod:`consumer.kafka.received`. Partitions without a valid position: see
+  :mod:`consumer.kafka.positions`.
 * ``pause`` survives a revoke and the next assignment: the wanted state is set anew after each.
 * Fatal errors arrive as messages that do not say so.
 * A revoke that comes after ``max.poll.interval.ms`` was overrun may hide that the partitions are lost (librdkafka
@@ -20,29 +19,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from operator import methodcaller
 
 import structlog
-from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
+from consumer.delivery.errors import SourceFailed
 from consumer.delivery.ports import Clock, RebalanceListener
-from consumer.delivery.records import Headers, Partition, Record
+from consumer.delivery.records import Partition, Record
+from consumer.kafka.broker_state import BrokerState
 from consumer.kafka.config import consumer_config
 from consumer.kafka.errors import Severity, advise, find_kafka_error, severity_of
+from consumer.kafka.positions import Positions
+from consumer.kafka.received import partition_of, record_of
 from consumer.kafka.settings import Connection, Membership
-
-LOOKUP_TIMEOUT = 10.0  # seconds for the rare questions to the brokers that the poll thread waits for
-
-_read_headers = methodcaller("headers")  # calls from C, where a result beside a pending error is always noticed
 
 log = structlog.get_logger()
 
@@ -61,10 +52,11 @@ class SourceCounts:
 
 @dataclass(slots=True)
 class _Rebalance:
-    """What a rebalance callback left to do or to raise."""
+    """What the rebalance callbacks of one poll left to do or to raise."""
 
     error: BaseException | None = None
     assigned: list[Partition] = field(default_factory=list)
+    gone: set[Partition] = field(default_factory=set)
 
 
 class KafkaSource:
@@ -75,14 +67,15 @@ class KafkaSource:
         self._membership = membership
         self._clock = clock
         self._max_poll_interval = float(str(config["max.poll.interval.ms"])) / 1000
-        self._consumer = Consumer({**config, "on_commit": self._on_commit, "error_cb": self._on_error})
+        self._brokers = BrokerState("consumer")
+        self._consumer = Consumer({**config, "on_commit": self._on_commit, "error_cb": self._brokers.on_error})
+        self._positions = Positions(self._consumer, membership, clock)
         self._listener: RebalanceListener | None = None
         self._paused = False
         self._pending = _Rebalance()
         self._owned: dict[Partition, TopicPartition] = {}
         self._polled_at = clock()
         self.joined = False
-        self.brokers_down = False
         self.counts = SourceCounts()
 
     # ---- Membership ----------------------------------------------------------------------------------------------
@@ -101,10 +94,19 @@ class KafkaSource:
         ``close()`` of the client has no timeout of its own and waits for a coordinator that may be gone, so it runs
         in a daemon thread that the process does not wait for any longer than this.
         """
-        closing = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
+        closing = threading.Thread(target=self._close, name="kafka-close", daemon=True)
         closing.start()
         closing.join(timeout)
         return not closing.is_alive()
+
+    @property
+    def brokers_down(self) -> bool:
+        """Whether no broker could be reached, and none was heard of since."""
+        return self._brokers.down
+
+    def heard_of_brokers(self) -> None:
+        """Somebody else found that a broker answers; an idle consumer would not notice by itself."""
+        self._brokers.heard()
 
     @property
     def partitions(self) -> Sequence[Partition]:
@@ -130,9 +132,13 @@ class KafkaSource:
         for message in messages:
             error = message.error()
             if error is None:
-                records.append(self._record(message))
+                record = record_of(message)
+                self.counts.headers_unreadable += record.headers is None
+                records.append(record)
             else:
                 self._judge(message, error)
+        for partition, offset in self._positions.found():
+            self._begin(partition, offset)
         return records
 
     def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
@@ -168,36 +174,16 @@ class KafkaSource:
             self._polled_at = self._clock()
             if first is None:
                 return []
+            self._pending.gone.clear()
             rest = self._consumer.consume(limit - 1, 0) if limit > 1 and not self._paused else []
         except BaseException as error:
             raise SourceFailed(
                 f"reading {self._membership.topic} failed ({type(error).__name__}); records taken but not yet seen "
                 "are lost to this process and will be read again after a restart"
             ) from error
+        if self._pending.gone and partition_of(first) in self._pending.gone:
+            return rest  # it moved on after its record was taken: its next owner reads that
         return [first, *rest]
-
-    def _record(self, message: Message) -> Record:
-        try:
-            found = _read_headers(message)  # once: after a failure a second call crashes the interpreter
-        except Exception:
-            self.counts.headers_unreadable += 1
-            headers: Headers | None = None
-        else:
-            headers = _headers(found)
-        topic, number, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None
-        assert number is not None
-        assert offset is not None
-        kind, timestamp = message.timestamp()
-        return Record(
-            Partition(topic, number),
-            offset,
-            None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
-            message.key(),
-            message.value(),
-            headers,
-            message.leader_epoch(),
-        )
 
     def _judge(self, message: Message, error: KafkaError) -> None:
         """React to an error event."""
@@ -206,68 +192,21 @@ class KafkaSource:
             where = advise(error, topic=self._membership.topic, group=self._membership.group_id)
             raise SourceFailed(f"reading {self._membership.topic} is not possible: {where}")
         if severity is Severity.NO_OFFSET:
-            self._begin(message)
+            self._positions.look_for(partition_of(message))
             return
         self.counts.error_events += 1
         log.warning("kafka consumer event", error=error.name(), detail=error.str())
 
-    # ---- Positions -----------------------------------------------------------------------------------------------
-
-    def _begin(self, message: Message) -> None:
-        """Give a partition without a valid position one, or stop: never silently."""
-        topic, number = message.topic(), message.partition()
-        assert topic is not None
-        assert number is not None
-        partition = TopicPartition(topic, number)
-        try:
-            (committed,) = self._consumer.committed([partition], timeout=LOOKUP_TIMEOUT)
-            if committed.offset >= 0:
-                self._go_on_out_of_range(partition, committed.offset)
-                return
-            start = self._start_of(partition)
-            self._seek(partition, start)
-        except KafkaException as error:
-            raise SourceFailed(
-                f"no start position could be found for {topic}/{number}: the brokers do not answer"
-            ) from error
-        log.info("group has no offset", partition=number, begins_at=start)
-
-    def _go_on_out_of_range(self, partition: TopicPartition, committed: int) -> None:
-        low, high = self._consumer.get_watermark_offsets(partition, timeout=LOOKUP_TIMEOUT)
-        where = f"{partition.topic}/{partition.partition}"
-        allowed = self._membership.out_of_range
-        if allowed == "stop":
-            raise OffsetOutOfRange(
-                f"{where}: offset {committed} is committed, but the log holds {low} to {high}. Records between were "
-                "deleted before they were read (or the topic was made anew). Accept it with "
-                "kafka.out_of_range=earliest or latest, or reset the group's offsets."
-            )
-        target = low if allowed == "earliest" else high
-        log.error(
-            "committed offset out of range", partition=partition.partition, committed=committed, goes_on_at=target
-        )
-        self._seek(partition, target)
-
-    def _start_of(self, partition: TopicPartition) -> int:
-        """The first offset to read for a group without offsets."""
-        start = self._membership.start
-        low, high = self._consumer.get_watermark_offsets(partition, timeout=LOOKUP_TIMEOUT)
-        if start.kind == "earliest":
-            return low
-        if start.kind == "latest":
-            return high
-        asked = TopicPartition(partition.topic, partition.partition, start.timestamp_ms)
-        (found,) = self._consumer.offsets_for_times([asked], timeout=LOOKUP_TIMEOUT)
-        return found.offset if found.offset >= 0 else high
-
-    def _seek(self, partition: TopicPartition, offset: int) -> None:
-        target = TopicPartition(partition.topic, partition.partition, offset)
+    def _begin(self, partition: Partition, offset: int) -> None:
         # Not seek(): after this error the client keeps no fetch state to move. A new assignment of the one partition
         # makes it, and both protocols that we use take assignments piecewise.
-        self._consumer.incremental_unassign([TopicPartition(target.topic, target.partition)])
-        self._consumer.incremental_assign([target])
+        where = TopicPartition(partition.topic, partition.number)
+        self._consumer.incremental_unassign([where])
+        self._consumer.incremental_assign([TopicPartition(partition.topic, partition.number, offset)])
+        if self._paused:
+            self._consumer.pause([where])
         # Committed soon: a crash before the first record must not move the start ("latest" would skip records).
-        self.store(Partition(partition.topic, partition.partition), offset, None)
+        self.store(partition, offset, None)
         self.counts.begun += 1
 
     # ---- Callbacks: they take notes and never raise --------------------------------------------------------------
@@ -291,6 +230,7 @@ class KafkaSource:
 
     def _assign(self, partitions: list[Partition]) -> None:
         self.joined = True
+        self._brokers.heard()
         for partition in partitions:
             self._owned[partition] = TopicPartition(partition.topic, partition.number)
         self._pending.assigned += partitions
@@ -310,8 +250,10 @@ class KafkaSource:
         self._listener.lost(partitions)
 
     def _forget(self, partitions: list[Partition]) -> None:
+        self._pending.gone.update(partitions)
         for partition in partitions:
             self._owned.pop(partition, None)
+            self._positions.forget(partition)
 
     def _after_rebalance(self) -> None:
         """Raise what a callback could not, and set the pause state of what was assigned."""
@@ -322,25 +264,33 @@ class KafkaSource:
             ) from pending.error
         gained = [self._owned[partition] for partition in pending.assigned if partition in self._owned]
         if gained:
-            (self._consumer.pause if self._paused else self._consumer.resume)(gained)
+            self._set_pause(gained)
+
+    def _set_pause(self, partitions: list[TopicPartition]) -> None:
+        (self._consumer.pause if self._paused else self._consumer.resume)(partitions)
+
+    def _close(self) -> None:
+        try:
+            self._consumer.close()
+        except Exception as error:  # what was not committed is read again; nothing else is left to do
+            _warn("leaving the group failed", error=type(error).__name__)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         failed = [p for p in partitions if p.error is not None]
         if error is None and not failed:
             self.counts.commits += 1
+            self._brokers.heard()
         elif error is None or error.code() != KafkaError._NO_OFFSET:
             self.counts.commit_errors += 1
             reason = error if error is not None else failed[0].error
             # Most often a rebalance is under way; the offsets are committed again after it.
-            log.warning("commit failed", error=reason.name() if reason else "", partitions=len(failed))
-
-    def _on_error(self, error: KafkaError) -> None:
-        self.brokers_down = error.code() == KafkaError._ALL_BROKERS_DOWN
-        log.warning("kafka consumer", error=error.name(), detail=error.str())
+            _warn("commit failed", error=reason.name() if reason else "", partitions=len(failed))
 
 
-def _headers(found: object) -> Headers:
-    return tuple((name, value) for name, value in found) if isinstance(found, list) else ()
+def _warn(event: str, **fields: object) -> None:
+    """Log from where nothing may be raised: inside a callback that would make a poll fail."""
+    with suppress(Exception):
+        log.warning(event, **fields)
 
 
 def _named(partitions: Sequence[TopicPartition]) -> list[Partition]:

@@ -40,7 +40,6 @@ class Severity(enum.Enum):
 
 _STOPPING = frozenset(
     {
-        KafkaError._FATAL,
         KafkaError._FENCED,
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError.UNRELEASED_INSTANCE_ID,
@@ -81,9 +80,14 @@ _ADVICE: Mapping[int, str] = MappingProxyType(
 )
 
 
+def is_fatal(error: KafkaError) -> bool:
+    """Whether the client is dead. ``fatal()`` alone is not to be trusted: some fatal errors do not say so."""
+    return bool(error.fatal()) or error.code() == KafkaError._FATAL
+
+
 def delivery_of(error: KafkaError) -> Delivery:
     """What became of a message whose delivery failed. Whatever is not known to be passing is a refusal."""
-    if error.fatal() or error.code() == KafkaError._FATAL:
+    if is_fatal(error):
         return Delivery.REFUSED
     known = _DELIVERIES.get(error.code())
     if known is not None:
@@ -92,10 +96,10 @@ def delivery_of(error: KafkaError) -> Delivery:
 
 
 def severity_of(error: KafkaError) -> Severity:
-    """What an error event asks for. ``fatal()`` alone is not to be trusted: some fatal errors do not say so."""
+    """What an error event asks for."""
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         return Severity.NO_OFFSET
-    if error.fatal() or error.code() in _STOPPING:
+    if is_fatal(error) or error.code() in _STOPPING:
         return Severity.STOP
     return Severity.IGNORE
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Generic
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.delivery import records
+from consumer.delivery.deadline import Deadline
 from consumer.delivery.errors import OutputRefused
 from consumer.delivery.ports import Acknowledgement, Delivery, ReceiptT
+from consumer.kafka.broker_state import BrokerState
 from consumer.kafka.config import producer_config
-from consumer.kafka.errors import advise, delivery_of, find_kafka_error
+from consumer.kafka.errors import advise, delivery_of, find_kafka_error, is_fatal
 from consumer.kafka.settings import Connection, Outputs
 
-log = structlog.get_logger()
+_AGAIN = "what was not acknowledged is published again"
+RETRY_PAUSE = 0.05  # seconds until a message is offered again to a client whose queue is full
 
 
 class KafkaSink(Generic[ReceiptT]):
@@ -32,16 +35,26 @@ class KafkaSink(Generic[ReceiptT]):
             records.Destination.LABELED: outputs.labeled,
             records.Destination.DEAD_LETTER: outputs.dead_letters,
         }
-        self._producer = Producer({**producer_config(connection), "error_cb": self._on_error})
+        self._brokers = BrokerState("producer")
+        self._producer = Producer({**producer_config(connection), "error_cb": self._brokers.on_error})
         self._known: deque[Acknowledgement[ReceiptT]] = deque()
+        self._failed: deque[tuple[ReceiptT, KafkaError, str]] = deque()
         self._backlog: deque[tuple[records.Message, ReceiptT]] = deque()
-        self._fatal: KafkaError | None = None
-        self.brokers_down = False
+        self._dead = False
 
     @property
     def alive(self) -> bool:
         """False once the producer can never publish again."""
-        return self._fatal is None
+        return not self._dead and self._brokers.fatal is None
+
+    @property
+    def brokers_down(self) -> bool:
+        """Whether no broker could be reached, and none was heard of since."""
+        return self._brokers.down
+
+    def heard_of_brokers(self) -> None:
+        """Somebody else found that a broker answers; an idle producer would not notice by itself."""
+        self._brokers.heard()
 
     def publish(self, message: records.Message, receipt: ReceiptT) -> None:
         """See :meth:`consumer.delivery.ports.Sink.publish`."""
@@ -54,64 +67,82 @@ class KafkaSink(Generic[ReceiptT]):
         Raises:
             OutputRefused: the producer is dead; what it had is published again after a restart.
         """
-        self._serve(0.0 if self._known else timeout)
-        while self._backlog and self._produce(*self._backlog[0]):
-            self._backlog.popleft()
+        self._serve(0.0 if self._known or self._failed else timeout)
+        self._send_backlog()
+        self._judge_failed()
+        if not self.alive:
+            fatal = self._brokers.fatal
+            reason = advise(fatal) if fatal is not None else "the client does not say why"
+            raise OutputRefused(f"the Kafka producer is dead: {reason}; restart the process: {_AGAIN}")
+        if not self._known:
+            return ()
         known = list(self._known)
         self._known.clear()
         return known
 
     def close(self, timeout: float) -> bool:
-        """Wait for what is on its way; return whether nothing is left."""
+        """Wait at most ``timeout`` seconds for what is on its way; return whether nothing is left.
+
+        What becomes known meanwhile is still there for :meth:`acknowledgements`.
+        """
+        deadline = Deadline(time.monotonic, timeout)
         try:
-            return not self._producer.flush(timeout) and not self._backlog
-        except (KafkaException, SystemError):
+            while self._backlog and not deadline.passed:
+                self._serve(min(RETRY_PAUSE, deadline.remaining))
+                self._send_backlog()
+            left = self._producer.flush(deadline.remaining)
+        except (KafkaException, SystemError, OutputRefused):
             return False
+        return not left and not self._backlog
+
+    def _send_backlog(self) -> None:
+        while self._backlog and self._produce(*self._backlog[0]):
+            self._backlog.popleft()
 
     def _produce(self, message: records.Message, receipt: ReceiptT) -> bool:
         """Hand a message to the client; return False if its queue is full."""
+        topic = self._topics[message.destination]
         try:
             self._producer.produce(
-                self._topics[message.destination],
+                topic,
                 message.value,
                 message.key,
-                on_delivery=partial(self._delivered, receipt),
+                on_delivery=partial(self._delivered, receipt, topic),
                 headers=list(message.headers) or None,
             )
         except BufferError:
             return False
         except KafkaException as refused:
             error = find_kafka_error(refused)
-            self._settle(receipt, error, self._topics[message.destination])
+            assert error is not None  # produce() raises it with one
+            self._failed.append((receipt, error, topic))
+        except SystemError:  # how some fatal errors surface
+            self._dead = True
         return True
 
     def _serve(self, timeout: float) -> None:
         try:
             self._producer.poll(timeout)
-        except (KafkaException, SystemError) as error:  # SystemError: how some fatal errors surface
+        except (KafkaException, SystemError) as error:
+            self._dead = True
             raise OutputRefused(
-                f"the Kafka producer failed ({type(error).__name__}); restart the process: what was not acknowledged "
-                "is published again"
+                f"the Kafka producer is dead ({type(error).__name__}); restart the process: {_AGAIN}"
             ) from error
-        if self._fatal is not None:
-            raise OutputRefused(f"the Kafka producer is dead: {advise(self._fatal)}; restart the process")
 
-    def _delivered(self, receipt: ReceiptT, error: KafkaError | None, message: Message) -> None:
-        # Runs inside poll(): an exception here would leave it.
+    def _delivered(self, receipt: ReceiptT, topic: str, error: KafkaError | None, message: Message) -> None:
+        # Runs inside poll(), perhaps with a fatal error pending that makes every call into the client fail: note only.
         if error is None:
             self._known.append(Acknowledgement(receipt, Delivery.ACKNOWLEDGED))
         else:
-            self._settle(receipt, error, message.topic() or "")
+            self._failed.append((receipt, error, topic))
 
-    def _settle(self, receipt: ReceiptT, error: KafkaError | None, topic: str) -> None:
-        if error is None:
-            self._known.append(Acknowledgement(receipt, Delivery.REFUSED, "the client refused the message"))
-            return
-        detail = advise(error, topic=topic, operation="Write")
-        self._known.append(Acknowledgement(receipt, delivery_of(error), detail))
-
-    def _on_error(self, error: KafkaError) -> None:
-        self.brokers_down = error.code() == KafkaError._ALL_BROKERS_DOWN
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._fatal = error
-        log.warning("kafka producer", error=error.name(), detail=error.str())
+    def _judge_failed(self) -> None:
+        if self._known:
+            self._brokers.heard()
+        while self._failed:
+            receipt, error, topic = self._failed.popleft()
+            if is_fatal(error):
+                self._dead = True
+                self._brokers.fatal = self._brokers.fatal or error
+            detail = advise(error, topic=topic, operation="Write")
+            self._known.append(Acknowledgement(receipt, delivery_of(error), detail))

@@ -18,6 +18,8 @@ from tests.support.traffic import Topics, committed, feeding, produce, produce_w
 
 PROTOCOLS = ("classic", "consumer")
 IN_FLIGHT = 64
+# The mock cluster sits out the session timeout at each rebalance of a classic group.
+SHORT_SESSION = json.dumps({"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"})
 
 # The poison each trap is made of, and what must become of it.
 MALFORMED = (
@@ -94,6 +96,8 @@ def test_a_second_member_joining_and_leaving_under_load_loses_and_doubles_nothin
 ) -> None:
     """A revoke while the model is busy: what runs is published and stored before the partition moves."""
     settings = {"kafka__group_protocol": protocol, "flow__max_records": IN_FLIGHT, "batch__max_comments": 8}
+    if protocol == "classic":
+        settings["kafka__extra"] = SHORT_SESSION
     many = map(comment, itertools.count())
     with Program(broker.bootstrap, topics, model_seconds=0.05, **settings) as first:
         with feeding(broker.bootstrap, topics.input, many):
@@ -134,12 +138,9 @@ def test_a_process_killed_at_a_failpoint_loses_nothing_and_doubles_at_most_what_
         assert ledger.duplicates > 0
 
 
-SHORT_SESSION = json.dumps({"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"})
-
-
 def test_partitions_paused_under_load_come_back_after_a_rebalance(broker: Broker, topics: Topics) -> None:
     """A tiny in-flight limit keeps the input paused most of the time, also while partitions move."""
-    settings = {"flow__max_records": 8, "batch__max_comments": 4, "model_seconds": 1.2}
+    settings = {"flow__max_records": 8, "batch__max_comments": 4, "model_seconds": 1.2, "kafka__extra": SHORT_SESSION}
     produce(broker.bootstrap, topics.input, comments(64))
     with Program(broker.bootstrap, topics, **settings) as first:
         until(lambda: first.metric("comment_consumer_pauses_total") > 0, 30, "pausing", first)
