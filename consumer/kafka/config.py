@@ -69,13 +69,12 @@ DENIED: Mapping[str, str] = MappingProxyType(
 
 # Options that only one kind of client understands; the other would warn about them.
 _CONSUMER_ONLY = (
-    "allow.auto.create.topics",
-    "fetch.", "queued.", "session.", "heartbeat.", "max.poll.", "partition.assignment.", "check.crcs",
-    "auto.commit.", "group.", "coordinator.",
+    "fetch.", "max.partition.fetch.", "queued.", "session.", "heartbeat.", "max.poll.", "partition.assignment.",
+    "check.crcs", "auto.commit.", "offset.store.", "consume.", "share.", "group.", "coordinator.",
 )  # fmt: skip
 _PRODUCER_ONLY = (
     "queue.buffering.", "linger.", "batch.", "compression.", "partitioner", "sticky.", "message.send.", "retries",
-    "request.timeout.ms", "max.in.flight.requests",
+    "request.timeout.ms", "enable.gapless.", "transaction.", "queuing.", "produce.",
 )  # fmt: skip
 
 
@@ -169,7 +168,7 @@ def _common(connection: Connection, skip: tuple[str, ...]) -> dict[str, ConfigVa
     config: dict[str, ConfigValue] = {
         "bootstrap.servers": connection.bootstrap_servers,
         "client.id": connection.client_id,
-        "allow.auto.create.topics": False,
+        "allow.auto.create.topics": False,  # holds for producers and questions too, whatever the warning says
         "enable.metrics.push": False,
         "reconnect.backoff.max.ms": 5_000,
         "log.connection.close": False,

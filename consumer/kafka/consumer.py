@@ -200,13 +200,21 @@ class KafkaSource:
     def _begin(self, partition: Partition, offset: int) -> None:
         # Not seek(): after this error the client keeps no fetch state to move. A new assignment of the one partition
         # makes it, and both protocols that we use take assignments piecewise.
-        where = TopicPartition(partition.topic, partition.number)
-        self._consumer.incremental_unassign([where])
-        self._consumer.incremental_assign([TopicPartition(partition.topic, partition.number, offset)])
-        if self._paused:
-            self._consumer.pause([where])
-        # Committed soon: a crash before the first record must not move the start ("latest" would skip records).
+        start = TopicPartition(partition.topic, partition.number, offset)
+        here = TopicPartition(partition.topic, partition.number)
+        try:
+            self._consumer.incremental_unassign([here])
+            self._consumer.incremental_assign([start])
+            self._set_pause([here])
+        except KafkaException as error:
+            raise SourceFailed(
+                f"{partition.topic}/{partition.number} cannot be read from offset {offset}; restart the process"
+            ) from error
+        # Stored, and sent at once: a crash before the first record must not move the start ("latest" would skip what
+        # came meanwhile). If it cannot be sent now, the next automatic commit does it.
         self.store(partition, offset, None)
+        with suppress(KafkaException):
+            self._consumer.commit(offsets=[start], asynchronous=True)
         self.counts.begun += 1
 
     # ---- Callbacks: they take notes and never raise --------------------------------------------------------------

@@ -17,6 +17,7 @@ _DELIVERIES: Mapping[int, Delivery] = MappingProxyType(
         KafkaError.INVALID_MSG: Delivery.REJECTED,
         KafkaError.INVALID_RECORD: Delivery.REJECTED,
         KafkaError.INVALID_TIMESTAMP: Delivery.REJECTED,
+        KafkaError._INVALID_DIFFERENT_RECORD: Delivery.RETRY,  # another record of its batch was refused
         KafkaError._MSG_TIMED_OUT: Delivery.RETRY,
         KafkaError._PURGE_QUEUE: Delivery.RETRY,
         KafkaError._PURGE_INFLIGHT: Delivery.RETRY,

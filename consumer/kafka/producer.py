@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Generic
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.delivery import records
@@ -20,7 +21,11 @@ from consumer.kafka.errors import advise, delivery_of, find_kafka_error, is_fata
 from consumer.kafka.settings import Connection, Outputs
 
 _AGAIN = "what was not acknowledged is published again"
+# Answers that the broker gives to a whole batch when one of its messages, or only their sum, deserves them.
+_OF_A_BATCH = frozenset({Delivery.TOO_LARGE, Delivery.REJECTED})
 RETRY_PAUSE = 0.05  # seconds until a message is offered again to a client whose queue is full
+
+log = structlog.get_logger()
 
 
 class KafkaSink(Generic[ReceiptT]):
@@ -28,6 +33,10 @@ class KafkaSink(Generic[ReceiptT]):
 
     The client's queue is larger than what may be in flight, so it is full only when the brokers are away; then
     messages wait here, in order, in a backlog that the flow limits bound.
+
+    A broker refuses a whole batch as too large or invalid, though one message may be to blame, or none: a topic's
+    ``max.message.bytes`` bounds the batch. Its messages are then sent again one at a time, and only what is refused
+    alone is reported as refused. Batches that were on their way already may overtake them.
     """
 
     def __init__(self, connection: Connection, outputs: Outputs) -> None:
@@ -38,8 +47,11 @@ class KafkaSink(Generic[ReceiptT]):
         self._brokers = BrokerState("producer")
         self._producer = Producer({**producer_config(connection), "error_cb": self._brokers.on_error})
         self._known: deque[Acknowledgement[ReceiptT]] = deque()
-        self._failed: deque[tuple[ReceiptT, KafkaError, str]] = deque()
+        self._failed: deque[tuple[records.Message, ReceiptT, KafkaError, bool]] = deque()
         self._backlog: deque[tuple[records.Message, ReceiptT]] = deque()
+        self._doubted: deque[tuple[records.Message, ReceiptT]] = deque()  # refused in a batch; to be sent alone
+        self._under_way = 0
+        self._isolating = False  # from the first doubted message until the last one's answer
         self._dead = False
 
     @property
@@ -58,7 +70,7 @@ class KafkaSink(Generic[ReceiptT]):
 
     def publish(self, message: records.Message, receipt: ReceiptT) -> None:
         """See :meth:`consumer.delivery.ports.Sink.publish`."""
-        if self._backlog or not self._produce(message, receipt):
+        if self._backlog or self._isolating or not self._produce(message, receipt):
             self._backlog.append((message, receipt))
 
     def acknowledgements(self, timeout: float) -> Sequence[Acknowledgement[ReceiptT]]:
@@ -68,8 +80,8 @@ class KafkaSink(Generic[ReceiptT]):
             OutputRefused: the producer is dead; what it had is published again after a restart.
         """
         self._serve(0.0 if self._known or self._failed else timeout)
-        self._send_backlog()
         self._judge_failed()
+        self._send_backlog()
         if not self.alive:
             fatal = self._brokers.fatal
             reason = advise(fatal) if fatal is not None else "the client does not say why"
@@ -87,19 +99,26 @@ class KafkaSink(Generic[ReceiptT]):
         """
         deadline = Deadline(time.monotonic, timeout)
         try:
-            while self._backlog and not deadline.passed:
+            while (self._backlog or self._isolating) and not deadline.passed:
                 self._serve(min(RETRY_PAUSE, deadline.remaining))
+                self._judge_failed()
                 self._send_backlog()
             left = self._producer.flush(deadline.remaining)
         except (KafkaException, SystemError, OutputRefused):
             return False
-        return not left and not self._backlog
+        return not left and not self._backlog and not self._doubted
 
     def _send_backlog(self) -> None:
-        while self._backlog and self._produce(*self._backlog[0]):
+        if self._isolating and not self._under_way:
+            if self._doubted:
+                if self._produce(*self._doubted[0], alone=True):
+                    self._doubted.popleft()
+                return
+            self._isolating = False
+        while not self._isolating and self._backlog and self._produce(*self._backlog[0]):
             self._backlog.popleft()
 
-    def _produce(self, message: records.Message, receipt: ReceiptT) -> bool:
+    def _produce(self, message: records.Message, receipt: ReceiptT, *, alone: bool = False) -> bool:
         """Hand a message to the client; return False if its queue is full."""
         topic = self._topics[message.destination]
         try:
@@ -107,7 +126,7 @@ class KafkaSink(Generic[ReceiptT]):
                 topic,
                 message.value,
                 message.key,
-                on_delivery=partial(self._delivered, receipt, topic),
+                on_delivery=partial(self._delivered, message, receipt, alone),
                 headers=list(message.headers) or None,
             )
         except BufferError:
@@ -115,9 +134,12 @@ class KafkaSink(Generic[ReceiptT]):
         except KafkaException as refused:
             error = find_kafka_error(refused)
             assert error is not None  # produce() raises it with one
-            self._failed.append((receipt, error, topic))
+            self._failed.append((message, receipt, error, True))
+            return True
         except SystemError:  # how some fatal errors surface
             self._dead = True
+            return True
+        self._under_way += 1
         return True
 
     def _serve(self, timeout: float) -> None:
@@ -129,20 +151,34 @@ class KafkaSink(Generic[ReceiptT]):
                 f"the Kafka producer is dead ({type(error).__name__}); restart the process: {_AGAIN}"
             ) from error
 
-    def _delivered(self, receipt: ReceiptT, topic: str, error: KafkaError | None, message: Message) -> None:
+    def _delivered(
+        self, message: records.Message, receipt: ReceiptT, alone: bool, error: KafkaError | None, sent: Message
+    ) -> None:
         # Runs inside poll(), perhaps with a fatal error pending that makes every call into the client fail: note only.
+        self._under_way -= 1
         if error is None:
             self._known.append(Acknowledgement(receipt, Delivery.ACKNOWLEDGED))
         else:
-            self._failed.append((receipt, error, topic))
+            self._failed.append((message, receipt, error, alone))
 
     def _judge_failed(self) -> None:
         if self._known:
             self._brokers.heard()
         while self._failed:
-            receipt, error, topic = self._failed.popleft()
+            message, receipt, error, alone = self._failed.popleft()
             if is_fatal(error):
                 self._dead = True
                 self._brokers.fatal = self._brokers.fatal or error
-            detail = advise(error, topic=topic, operation="Write")
-            self._known.append(Acknowledgement(receipt, delivery_of(error), detail))
+            delivery = delivery_of(error)
+            if not alone and (delivery in _OF_A_BATCH or error.code() == KafkaError._INVALID_DIFFERENT_RECORD):
+                self._doubt(message, receipt, error)
+                continue
+            detail = advise(error, topic=self._topics[message.destination], operation="Write")
+            self._known.append(Acknowledgement(receipt, delivery, detail))
+
+    def _doubt(self, message: records.Message, receipt: ReceiptT, error: KafkaError) -> None:
+        if not self._isolating:
+            self._isolating = True
+            topic = self._topics[message.destination]
+            log.warning("batch refused; its messages go again one by one", error=error.name(), topic=topic)
+        self._doubted.append((message, receipt))

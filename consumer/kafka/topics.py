@@ -71,6 +71,7 @@ def _ask(client: AdminClient, topics: dict[str, str], refused: list[KafkaError])
         try:
             found = client.list_topics(topic, timeout=ASK_TIMEOUT).topics[topic]
         except KafkaException as error:
+            client.poll(0)  # serves the error callback; asking does not
             if refused:
                 raise TopicsUnusable([f"kafka: {advise(refused[0])}"]) from error
             kafka_error = find_kafka_error(error)

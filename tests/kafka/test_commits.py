@@ -66,9 +66,7 @@ def test_what_passes_by_itself_costs_nothing(
     mock_broker.embedded.push_errors("OffsetCommit", [code])
     (partition,) = source.partitions
     source.store(partition, 5, None)
-    poll_until(
-        source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 5}
-    )
+    poll_until(source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 5})
     assert notes.kinds() == ["assigned"]
     assert source.close(20)
 
@@ -87,17 +85,14 @@ def test_a_commit_refused_in_passing_keeps_the_partitions_and_is_made_again(
     mock_broker.embedded.push_errors("OffsetCommit", [code])
     (partition,) = source.partitions
     source.store(partition, 5, None)
-    poll_until(source, lambda: source.counts.commit_errors == 1)
+    if protocol == "classic":  # the newer protocol's client tries again by itself and says nothing
+        poll_until(source, lambda: source.counts.commit_errors == 1)
+    # Without another store: a quiet topic must not stay uncommitted until its next record.
+    poll_until(source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 5})
+    source.store(partition, 7, None)
+    poll_until(source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 7})
     assert notes.kinds() == ["assigned"]
     assert source.partitions == (partition,)
-    # Without another store: a quiet topic must not stay uncommitted until its next record.
-    poll_until(
-        source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 5}
-    )
-    source.store(partition, 7, None)
-    poll_until(
-        source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 7}
-    )
     assert source.close(20)
 
 
@@ -123,9 +118,7 @@ def test_a_member_that_the_group_no_longer_knows_comes_back_and_loses_nothing(
         records += receive(source, 8 - len(records))
         assert [record.offset for record in records] == list(range(2, 10))  # from the committed offset
     source.store(partition, 9, None)
-    poll_until(
-        source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 9}
-    )
+    poll_until(source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 9})
     assert source.close(20)
 
 
@@ -152,9 +145,7 @@ def test_an_offset_is_never_committed_backwards(mock_broker: MockBroker, one_par
     source, _ = with_a_first_commit(mock_broker, one_partition, "classic")
     (partition,) = source.partitions
     source.store(partition, 8, None)
-    poll_until(
-        source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 8}
-    )
+    poll_until(source, lambda: committed(mock_broker.bootstrap, one_partition.group, one_partition.input, 1) == {0: 8})
     commits = source.counts.commits
     source.store(partition, 3, None)
     source.store(partition, 9, None)

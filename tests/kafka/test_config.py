@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -160,10 +160,10 @@ def test_security_reaches_every_client() -> None:
 
 
 @pytest.fixture
-def complaints(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def complaints(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What librdkafka logs about the configuration."""
     caplog.set_level(logging.DEBUG, logger="librdkafka")
-    yield caplog
+    return caplog
 
 
 def construct(kind: str, config: dict[str, object]) -> None:
@@ -179,14 +179,12 @@ def said(complaints: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_misplaced_option_would_be_noticed_by_these_tests(complaints: pytest.LogCaptureFixture) -> None:
-    construct("consumer", consumer_config(connection(), MEMBERSHIPS["classic"]) | {"linger.ms": 5})
-    assert any("linger.ms" in line for line in said(complaints))
+    construct("consumer", consumer_config(connection(), MEMBERSHIPS["classic"]) | {"batch.size": 5000})
+    assert any("batch.size" in line for line in said(complaints))
 
 
 @pytest.mark.parametrize("membership", MEMBERSHIPS.values(), ids=list(MEMBERSHIPS))
-def test_the_consumer_is_made_without_complaint(
-    complaints: pytest.LogCaptureFixture, membership: Membership
-) -> None:
+def test_the_consumer_is_made_without_complaint(complaints: pytest.LogCaptureFixture, membership: Membership) -> None:
     construct("consumer", consumer_config(connection(), membership))
     assert said(complaints) == []
 
@@ -212,7 +210,6 @@ def test_options_of_one_client_are_kept_from_the_others(
         "compression.level": "3",
         "queue.buffering.max.messages": "10",
         "sticky.partitioning.linger.ms": "10",
-        "enable.gapless.guarantee": "true",
         "request.timeout.ms": "20000",
         "message.max.bytes": "2000000",
     }
