@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -97,7 +98,7 @@ def against_bare(stand: Stand, texts: Sequence[str], repeat: int, max_comments: 
         path.append(figures["per_second"])
     bare.append(_bare(stand, texts, max_comments, max_tokens)["per_second"])
     # Each run of the path stands between two of the bare forward: the machine is shared and its pace drifts.
-    shares = [one / ((before + after) / 2) for one, before, after in zip(path, bare, bare[1:], strict=True)]
+    shares = [one / ((before + after) / 2) for one, (before, after) in zip(path, pairwise(bare), strict=True)]
     return {
         **figures,
         "per_second": median(path),
@@ -201,9 +202,7 @@ def _forwards(program: Program) -> tuple[float, float]:
     return program.metric(f"{prefix}_sum"), program.metric(f"{prefix}_count")
 
 
-def loaded(
-    stand: Stand, comments: Sequence[Sent], seconds: float, load: float = LOAD, **settings: object
-) -> Figures:
+def loaded(stand: Stand, comments: Sequence[Sent], seconds: float, load: float = LOAD, **settings: object) -> Figures:
     """Milliseconds from arrival to labeled event at a share of the measured capacity, arrivals at random, open loop.
 
     An arrival is the moment at which the schedule wanted the comment written, so that a stall counts in full for all

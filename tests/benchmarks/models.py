@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification
+from transformers.utils.logging import disable_progress_bar
 
 from tests.benchmarks.comments import data_folder
 from tests.conformance.program import MODEL
@@ -46,4 +47,5 @@ def write_seed_shape(folder: Path) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.03, 0.03)
+    disable_progress_bar()
     model.save_pretrained(folder)
