@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -49,7 +50,8 @@ class EmbeddedBroker:
         process = self._process
         assert process is not None
         assert process.stdin is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -84,8 +86,9 @@ class EmbeddedBroker:
         process = self._process
         assert process is not None
         assert process.stdin is not None
-        process.stdin.write(json.dumps([name, *arguments]) + "\n")
-        process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has died: the missing answer says so
+            process.stdin.write(json.dumps([name, *arguments]) + "\n")
+            process.stdin.flush()
         self._answer()
 
     def _answer(self) -> dict[str, str]:

@@ -137,6 +137,8 @@ class KafkaSource:
                 records.append(record)
             else:
                 self._judge(message, error)
+        if records:
+            self._brokers.heard()
         for partition, offset in self._positions.found():
             self._begin(partition, offset)
         return records

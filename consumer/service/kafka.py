@@ -122,6 +122,8 @@ class KafkaConnection:
             self._probe.list_topics(self._settings.input_topic, timeout=PROBE_TIMEOUT)
         except KafkaException:
             return False
+        self.source.heard_of_brokers()
+        self._kafka_sink.heard_of_brokers()
         return True
 
     def _sleep(self, seconds: float) -> None:

@@ -27,7 +27,6 @@ from tests.support.traffic import Topics
 
 Figures = dict[str, float]
 
-WARM = 0.1  # of the outputs; what is before them does not count
 LOAD = 0.7  # of capacity
 PATIENCE = 600.0  # seconds
 
@@ -58,9 +57,11 @@ def throughput(stand: Stand, comments: Sequence[Sent], **settings: object) -> Fi
 
 
 def rate(times_ms: Sequence[int]) -> float:
-    """Outputs a second after the first tenth of them."""
-    first = int(len(times_ms) * WARM)
-    return (len(times_ms) - first) / max(1e-3, (times_ms[-1] - times_ms[first]) / 1000)
+    """Outputs a second after about the first tenth of them. They come a batch at a time: it starts between two."""
+    times = np.asarray(times_ms)
+    low, high = len(times) // 20, len(times) // 5
+    start = low + int(np.argmax(np.diff(times[low : high + 1])))
+    return float((len(times) - 1 - start) / max(1, times[-1] - times[start]) * 1000)
 
 
 def _counters(program: Program, comments: int) -> Figures:

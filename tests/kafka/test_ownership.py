@@ -1,9 +1,10 @@
-"""What the source does about partitions that it no longer owns, starts that must not move, and brokers that are gone."""
+"""Partitions that are owned no longer, starts that must not move, and brokers that are gone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
@@ -185,19 +186,20 @@ def test_lost_brokers_are_told_until_one_is_heard_of_again(mock_broker: MockBrok
     assert source.close(20)
 
 
-@pytest.fixture
+@contextmanager
 def broken_log() -> Iterator[None]:
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
     before = structlog.get_config()
     structlog.configure(processors=[fail], cache_logger_on_first_use=False)
-    yield
-    structlog.configure(**before)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @pytest.mark.broker
-@pytest.mark.usefixtures("broken_log")
 def test_a_log_that_cannot_be_written_does_not_make_a_poll_fail(mock_broker: MockBroker) -> None:
     """Whatever a callback raises leaves the poll, and takes the records of that poll with it."""
     mock_broker.create_topic("in", 1)
@@ -205,12 +207,13 @@ def test_a_log_that_cannot_be_written_does_not_make_a_poll_fail(mock_broker: Moc
     source = source_on(mock_broker, Topics("in", "", "", "g"))
     source.join(Notes())
     (record,) = receive(source, 1)
-    mock_broker.embedded.push_errors("OffsetCommit", [KafkaError.REBALANCE_IN_PROGRESS])
-    source.store(record.partition, 1, None)
-    poll_until(source, lambda: source.counts.commit_errors == 1)
-    mock_broker.cut()
-    poll_until(source, lambda: source.brokers_down)
-    mock_broker.heal()
-    produce(mock_broker.bootstrap, "in", [b"y"])
-    assert [record.value for record in receive(source, 1)] == [b"y"]
+    with broken_log():
+        mock_broker.embedded.push_errors("OffsetCommit", [KafkaError.REBALANCE_IN_PROGRESS])
+        source.store(record.partition, 1, None)
+        poll_until(source, lambda: source.counts.commit_errors == 1)
+        mock_broker.cut()
+        poll_until(source, lambda: source.brokers_down)
+        mock_broker.heal()
+        produce(mock_broker.bootstrap, "in", [b"y"])
+        assert [record.value for record in receive(source, 1)] == [b"y"]
     source.close(20)
