@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from consumer.demo.broker import BrokerFailed
 from tests.support.brokers import Broker, MockBroker, RealBroker, embedded_broker, real_broker, why_no_container
 from tests.support.traffic import Topics, unique_topics
 
@@ -14,7 +16,13 @@ from tests.support.traffic import Topics, unique_topics
 @pytest.fixture
 def mock_broker() -> Iterator[MockBroker]:
     """A mock cluster of its own for each test."""
-    with embedded_broker() as broker:
+    with ExitStack() as stack:
+        try:
+            broker = stack.enter_context(embedded_broker())
+        except BrokerFailed as failed:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"needs librdkafka's mock cluster: {failed}")
         yield broker
 
 

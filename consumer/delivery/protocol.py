@@ -48,8 +48,9 @@ from consumer.delivery.tracker import Tracker
 
 QUEUE_OF_TWO = 2  # batches with the model at once: one running, one tokenised and ready
 POLL_RECORDS = 1024  # most records taken in one step, so that a step stays short
-POLL_BUSY = 0.002  # seconds to wait for input while results or acknowledgements are due
+POLL_BUSY = 0.002  # seconds to wait for input while acknowledgements are due and the model has nothing to do
 POLL_IDLE = 0.05  # seconds to wait for input while nothing is in flight
+AWAIT_MODEL = 0.01  # seconds to wait for the model at once, when it has a batch and no input is there
 DRAIN_POLL = 0.01  # seconds between looks while a revoke waits
 MAX_ATTEMPTS = 10  # times one message is handed to the sink; the sink itself outlasts any broker outage
 
@@ -109,7 +110,10 @@ class DeliveryProtocol:
         return self._tracker.partitions
 
     def step(self) -> None:
-        """Do one turn of everything, waiting only for input (or, with too much in flight, for room) and only briefly.
+        """Do one turn of everything, waiting briefly for what comes next.
+
+        That is input while the model has nothing to do, and else its results: what arrives while it is busy cannot
+        start before them, and a thread that looks at Kafka every other millisecond slows the forward pass down.
 
         Raises:
             DeliveryStopped: going on would lose or wrongly reject something. Offsets stay where they are.
@@ -118,8 +122,8 @@ class DeliveryProtocol:
         self._take_back(0.0)
         if self._flow.full and not self._flow.paused:
             self._await_room()
-        else:
-            self._receive()
+        elif not self._receive() and self._submitted:
+            self._take_back(AWAIT_MODEL)
         self._feed()
         self._store()
         self._regulate()
@@ -134,12 +138,13 @@ class DeliveryProtocol:
 
     # ---- Steps 1 to 3: in ----------------------------------------------------------------------------------------
 
-    def _receive(self) -> None:
-        wait = POLL_BUSY if self._flow.records else POLL_IDLE
+    def _receive(self) -> bool:
+        """Take input in; return whether there was any."""
+        wait = 0.0 if self._submitted else POLL_BUSY if self._flow.records else POLL_IDLE
         received = self._source.receive(max(1, min(POLL_RECORDS, self._flow.room)), wait)
         self._raise_if_stopped()
         if not received:
-            return
+            return False
         # A record of a partition that moved on during the very same poll belongs to its next owner.
         owned = [(r, a) for r in received if (a := self._tracker.find(r.partition)) is not None]
         records = [record for record, _ in owned]
@@ -150,11 +155,12 @@ class DeliveryProtocol:
             self._flow.enter(row)
             self._batcher.add(row)
         self._observer.received(len(records), max((r.timestamp_ms or 0 for r in records), default=None))
+        return True
 
     def _await_room(self) -> None:
         """Wait for what makes room, not for input; see :mod:`consumer.delivery.flow`."""
         if self._submitted:
-            self._take_back(POLL_BUSY)
+            self._take_back(AWAIT_MODEL)
         else:
             self._acknowledge(POLL_BUSY)
 

@@ -194,7 +194,9 @@ class KafkaSource:
             where = advise(error, topic=self._membership.topic, group=self._membership.group_id)
             raise SourceFailed(f"reading {self._membership.topic} is not possible: {where}")
         if severity is Severity.NO_OFFSET:
-            self._positions.look_for(partition_of(message))
+            partition = partition_of(message)
+            if partition in self._owned:  # else it moved on; its next owner asks again
+                self._positions.look_for(partition)
             return
         self.counts.error_events += 1
         log.warning("kafka consumer event", error=error.name(), detail=error.str())

@@ -26,6 +26,7 @@ from consumer.service import assembly
 from consumer.service.flags import FlagCounter
 from consumer.service.health import Health
 from consumer.service.http import HttpEndpoint, application
+from consumer.service.interpreter import settle
 from consumer.service.lifecycle import Ending, ExitCode
 from consumer.service.logs import configure_logging, describe_exception
 from consumer.service.metrics import Metrics, read_at_scrape
@@ -202,7 +203,9 @@ def run_worker(settings: Settings, ending: Ending, connect: Connect) -> ExitCode
     log = structlog.get_logger()
     log.info("starting", version=__version__, topic=settings.kafka.input_topic, group=settings.kafka.group_id)
     try:
-        code = Worker.build(settings, ending, connect).run()
+        worker = Worker.build(settings, ending, connect)
+        settle()
+        code = worker.run()
     except BadSettings:
         raise
     except DeliveryStopped as stopped:

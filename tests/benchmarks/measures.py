@@ -203,29 +203,28 @@ def _forwards(program: Program) -> tuple[float, float]:
     return program.metric(f"{prefix}_sum"), program.metric(f"{prefix}_count")
 
 
-def loaded(stand: Stand, comments: Sequence[Sent], seconds: float, load: float = LOAD, **settings: object) -> Figures:
+def loaded(stand: Stand, comments: Sequence[Sent], backlog: int, seconds: float, **settings: object) -> Figures:
     """Milliseconds from arrival to labeled event at a share of the measured capacity, arrivals at random, open loop.
 
     An arrival is the moment at which the schedule wanted the comment written, so that a stall counts in full for all
-    that had to wait. The first comments measure the capacity, all being in the topic already. Nothing is cached.
+    that had to wait. The first ``backlog`` comments, being in the topic already, measure the capacity. Nothing is cached.
     """
     settings = {"cache__max_entries": 0, **settings}
-    half = min(len(comments) // 2, 50_000)
     topics = stand.topics()
-    stand.fill(topics.input, comments[:half])
+    stand.fill(topics.input, comments[:backlog])
     with stand.program(topics, **settings) as program:
-        stand.await_outputs(topics, half, PATIENCE)
+        stand.await_outputs(topics, backlog, PATIENCE)
         written = stand.written(topics)
         capacity = rate([message.timestamp()[1] for message in written])
-        before = _counters(program, half)
-        arrivals = _arrivals(capacity * load, seconds, len(comments) - half)
-        late = _feed(stand, topics, comments[half:], arrivals)
-        stand.await_outputs(topics, half + len(arrivals), PATIENCE)
+        before = _counters(program, backlog)
+        arrivals = _arrivals(capacity * LOAD, seconds, len(comments) - backlog)
+        late = _feed(stand, topics, comments[backlog:], arrivals)
+        stand.await_outputs(topics, backlog + len(arrivals), PATIENCE)
         counters = _counters(program, len(arrivals))
         assert program.stop() == 0
     waited = [
         when - event["source"]["timestamp"]  # type: ignore[index]
-        for event, when in labeled_events(stand.written(topics)[half:])
+        for event, when in labeled_events(stand.written(topics)[backlog:])
     ]
     p50, p99, most = np.percentile(waited, [50, 99, 100])
     return {

@@ -237,7 +237,7 @@ def test_a_model_that_fails_on_a_whole_batch_is_broken(count: int, wrong: dict[s
 def test_in_a_batch_of_very_few_all_may_be_culprits_if_the_probe_passes(count: int) -> None:
     engine = ScriptedEngine(poison=range(count))
     assert blamed(run(engine, count)) == set(range(count))
-    assert engine.probes == 1
+    assert 1 <= engine.probes <= count
 
 
 @pytest.mark.parametrize("count", [1, FEW_TEXTS, 50])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from consumer.delivery.batcher import BatchPolicy, CloseReason
 from consumer.delivery.errors import SourceFailed
 from consumer.delivery.flow import FlowLimits
-from consumer.delivery.protocol import POLL_BUSY, POLL_IDLE, POLL_RECORDS
+from consumer.delivery.protocol import AWAIT_MODEL, POLL_BUSY, POLL_IDLE, POLL_RECORDS
 from consumer.delivery.records import Destination, Labeled, Partition
 from tests.delivery.fakes import MODEL, OTHER_MODEL, P0, P1, Bench, record, tombstone
 
@@ -271,8 +271,35 @@ def test_it_waits_longer_for_input_when_nothing_is_in_flight() -> None:
     bench = Bench()
     bench.protocol.step()
     bench.receive(record(0))
+    bench.classify()
     bench.protocol.step()
-    assert bench.source.waits == [POLL_IDLE, POLL_IDLE, POLL_BUSY]
+    assert bench.source.waits == [POLL_IDLE, POLL_IDLE, POLL_BUSY, POLL_BUSY], "acknowledgements are due"
+
+
+def test_while_the_model_is_busy_it_waits_for_results_and_only_looks_for_input() -> None:
+    bench = Bench()
+    bench.receive(record(0))
+    looks, began = len(bench.source.waits), bench.clock.now
+    bench.protocol.step()
+    assert bench.source.waits[looks:] == [0.0]
+    assert bench.clock.now - began == pytest.approx(AWAIT_MODEL)
+
+
+def test_input_that_comes_while_the_model_is_busy_is_taken_in_without_waiting() -> None:
+    bench = Bench()
+    bench.receive(record(0))
+    began = bench.clock.now
+    bench.receive(record(1))
+    assert bench.clock.now == began
+    assert bench.protocol.flow.records == 2
+
+
+def test_a_result_is_published_in_the_step_that_waited_for_it() -> None:
+    bench = Bench()
+    bench.receive(record(0))
+    bench.during_receive(bench.classifier.finish_all)
+    bench.protocol.step()
+    assert len(bench.sink.published) == 1
 
 
 def test_one_step_takes_a_bounded_number_of_records() -> None:

@@ -115,6 +115,19 @@ class Taken:
         return None
 
 
+class AskedFor:
+    """Notes the partitions whose position is asked for, and never finds one."""
+
+    def __init__(self) -> None:
+        self.partitions: list[Partition] = []
+
+    def look_for(self, partition: Partition) -> None:
+        self.partitions.append(partition)
+
+    def found(self) -> tuple[()]:
+        return ()
+
+
 def scripted_source(*numbers: int) -> KafkaSource:
     source = KafkaSource(Connection("127.0.0.1:1"), Membership("g", "in"))
     source._listener = Notes()
@@ -163,7 +176,12 @@ def test_a_missing_position_of_a_partition_that_moved_on_is_the_next_owners_affa
     source = scripted_source(0)
     missing = Taken(3, -1001, KafkaError(KafkaError._AUTO_OFFSET_RESET))
     source._consumer = Scripted(missing, [])  # type: ignore[assignment]
+    source._positions = AskedFor()  # type: ignore[assignment]
     assert list(source.receive(10, 0)) == []
+    assert source._positions.partitions == []
+    source._consumer = Scripted(Taken(0, -1001, missing.error()), [])  # type: ignore[assignment]
+    source.receive(10, 0)
+    assert source._positions.partitions == [Partition("in", 0)]
 
 
 @pytest.mark.broker
