@@ -43,34 +43,5 @@ class Observer(Protocol):
         """The input was paused or resumed."""
 
 
-class Silent:
+class Silent(Observer):
     """An observer that takes no notes."""
-
-    def received(self, records: int, newest_timestamp_ms: int | None) -> None:
-        """Ignore."""
-
-    def batch_submitted(
-        self, reason: CloseReason, *, rows: int, tokens: int, waited: float, distinct: int, cached: int, collapsed: int
-    ) -> None:
-        """Ignore."""
-
-    def published(self, outcomes: Sequence[Outcome]) -> None:
-        """Ignore."""
-
-    def completed(self, ages: Sequence[float]) -> None:
-        """Ignore."""
-
-    def undelivered(self, delivery: Delivery) -> None:
-        """Ignore."""
-
-    def dropped(self, records: int) -> None:
-        """Ignore."""
-
-    def rebalanced(self, kind: str, partitions: int) -> None:
-        """Ignore."""
-
-    def stored(self, partitions: int) -> None:
-        """Ignore."""
-
-    def flow_changed(self, paused: bool) -> None:
-        """Ignore."""

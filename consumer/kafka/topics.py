@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from consumer.kafka.config import admin_config
@@ -81,5 +81,29 @@ def _ask(client: AdminClient, topics: dict[str, str], refused: list[KafkaError])
                 raise _Unreachable(found.error.name())
             operation = "Read" if setting == "kafka.input_topic" else "Write"
             lines.append(f"{setting}={topic}: {advise(found.error, topic=topic, operation=operation)}")
+    lines = lines or _missing_rights(client, topics)
     if lines:
         raise TopicsUnusable(lines)
+
+
+def _missing_rights(client: AdminClient, topics: dict[str, str]) -> list[str]:
+    """What we may not do with topics that we can see, as far as the brokers tell; the others tell when it is tried."""
+    cluster = client.list_topics(next(iter(topics.values())), timeout=ASK_TIMEOUT)
+    if cluster.controller_id not in cluster.brokers:
+        return []  # the question goes to the controller, and would wait for one
+    asked = client.describe_topics(
+        TopicCollection(sorted(set(topics.values()))), include_authorized_operations=True, request_timeout=ASK_TIMEOUT
+    )
+    lines = []
+    for setting, topic in topics.items():
+        needed = AclOperation.READ if setting == "kafka.input_topic" else AclOperation.WRITE
+        try:
+            allowed = asked[topic].result(ASK_TIMEOUT).authorized_operations
+        except (KafkaException, TimeoutError) as error:
+            log.warning("rights are not known", topic=topic, raised=type(error).__name__)
+            continue
+        if allowed and needed not in allowed:
+            missing = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+            operation = needed.name.capitalize()
+            lines.append(f"{setting}={topic}: {advise(missing, topic=topic, operation=operation)}")
+    return lines

@@ -103,7 +103,8 @@ def why_no_container() -> str | None:
 
 
 @contextmanager
-def real_broker() -> Iterator[RealBroker]:
+def real_broker(**environment: str) -> Iterator[RealBroker]:
+    """A broker in a container; ``environment`` is added to its own, in cp-kafka's spelling."""
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
     from testcontainers.community.kafka import KafkaContainer
@@ -116,5 +117,7 @@ def real_broker() -> Iterator[RealBroker]:
         .with_env("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
         .with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
     )
+    for name, value in environment.items():
+        container.with_env(name, value)
     with container as running:
         yield RealBroker(running.get_bootstrap_server(), running.get_wrapped_container().id)
