@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -67,6 +68,13 @@ class RealBroker:
         topic = NewTopic(name, partitions, 1, config={key.replace("_", "."): value for key, value in config.items()})
         for future in self.admin.create_topics([topic]).values():
             future.result(30)
+        # Created is not yet known to every part of the broker: wait until its partitions have leaders.
+        deadline = time.monotonic() + 30
+        while True:
+            found = self.admin.list_topics(name, timeout=10).topics[name]
+            if len(found.partitions) == partitions and all(p.leader >= 0 for p in found.partitions.values()):
+                return
+            assert time.monotonic() < deadline, f"the topic {name} does not come up"
 
     def delete_topic(self, name: str) -> None:
         for future in self.admin.delete_topics([name]).values():
