@@ -48,6 +48,12 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
+def busy_seconds(cpus: Sequence[int]) -> float:
+    """Time that these CPUs have worked for anybody until now."""
+    times = psutil.cpu_times(percpu=True)
+    return sum(sum(times[cpu]) - times[cpu].idle - times[cpu].iowait for cpu in cpus)
+
+
 def sent_bytes(pid: int) -> int:
     """Bytes that the network namespace of a process has sent, loopback left out."""
     lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]

@@ -29,6 +29,7 @@ Figures = dict[str, float]
 
 LOAD = 0.7  # of capacity
 PATIENCE = 600.0  # seconds
+WINDOW = 5000  # ms: on a machine that others use too, what a stall of theirs does is seen in few of the windows
 
 
 # ---- Throughput ------------------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def loaded(stand: Stand, comments: Sequence[Sent], backlog: int, seconds: float,
     """Milliseconds from arrival to labeled event at a share of the measured capacity, arrivals at random, open loop.
 
     An arrival is the moment at which the schedule wanted the comment written, so that a stall counts in full for all
-    that had to wait. The first ``backlog`` comments, being in the topic already, measure the capacity. Nothing is cached.
+    that had to wait. The first ``backlog`` comments, in the topic already, measure the capacity. Nothing is cached.
     """
     settings = {"cache__max_entries": 0, **settings}
     topics = stand.topics()
@@ -217,28 +218,40 @@ def loaded(stand: Stand, comments: Sequence[Sent], backlog: int, seconds: float,
         written = stand.written(topics)
         capacity = rate([message.timestamp()[1] for message in written])
         before = _counters(program, backlog)
+        busy, own, began = machine.busy_seconds(stand.cpus), _own(stand, program), time.monotonic()
         arrivals = _arrivals(capacity * LOAD, seconds, len(comments) - backlog)
         late = _feed(stand, topics, comments[backlog:], arrivals)
         stand.await_outputs(topics, backlog + len(arrivals), PATIENCE)
         counters = _counters(program, len(arrivals))
+        others = machine.busy_seconds(stand.cpus) - busy - (_own(stand, program) - own)
+        others /= len(stand.cpus) * (time.monotonic() - began)
         assert program.stop() == 0
-    waited = [
-        when - event["source"]["timestamp"]  # type: ignore[index]
-        for event, when in labeled_events(stand.written(topics)[backlog:])
-    ]
+    events = labeled_events(stand.written(topics)[backlog:])
+    came, left = np.array([(event["source"]["timestamp"], when) for event, when in events]).T  # type: ignore[index]
+    waited = left - came
     p50, p99, most = np.percentile(waited, [50, 99, 100])
+    windows = [waited[came // WINDOW == window] for window in np.unique(came // WINDOW)]
     return {
         "capacity_per_second": capacity,
         "offered_per_second": len(arrivals) / arrivals[-1],
         "p50_ms": p50,
         "p99_ms": p99,
         "max_ms": most,
+        "p99_of_the_median_window_ms": median(float(np.percentile(window, 99)) for window in windows),
+        "windows_with_p99_under_a_second": sum(np.percentile(window, 99) < 1000 for window in windows) / len(windows),
+        "cpu_taken_by_others": max(0.0, others),
         "feeder_late_p99_ms": late,
         "comments": len(waited),
         "comments_per_batch": len(arrivals) / (counters["batches"] - before["batches"]),
         "batch_at_capacity": before["comments_per_batch"],
         "load_average": machine.load_average(),
     }
+
+
+def _own(stand: Stand, program: Program) -> float:
+    """CPU time of the program and of the broker, which are on the same CPUs unless told otherwise."""
+    broker = stand.broker_pid
+    return machine.cpu_seconds(program.process.pid) + (machine.cpu_seconds(broker) if broker else 0.0)
 
 
 def _arrivals(per_second: float, seconds: float, most: int) -> list[float]:

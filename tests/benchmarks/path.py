@@ -60,17 +60,18 @@ def main() -> int:
     parser.add_argument("--comments", type=int, help="how many; each measure has a number of its own")
     parser.add_argument("--seconds", type=float, default=60.0, help="of offered load, for loaded")
     parser.add_argument("--repeat", type=int, default=3, help="the figures are medians")
-    parser.add_argument("--cpus", default="2,3", help="those of the program and of the broker")
+    parser.add_argument("--cpus", default="2,3", help="those of the program, and of the broker too unless it has others")
+    parser.add_argument("--broker-cpus", default="", help="those of the broker")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the program")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     given = parser.parse_args()
     if given.input == "real" and not (data_folder() / "tvl" / "validation.jsonl").exists():
         parser.error("real comments are not here: set TVL_DATA to the folder that holds tvl/validation.jsonl")
-    cpus = [int(cpu) for cpu in given.cpus.split(",")]
+    cpus, broker_cpus = ([int(cpu) for cpu in named.split(",") if cpu] for named in (given.cpus, given.broker_cpus))
     settings: dict[str, object] = dict(setting.split("=", 1) for setting in given.set)
     once = given.measure in ("share", "memory", "loaded")  # share repeats by itself, the others last long
     results = []
-    with stand(given.broker, given.model, cpus, settings) as on:
+    with stand(given.broker, given.model, cpus, settings, broker_cpus) as on:
         for _ in range(1 if once else given.repeat):
             results.append(measure(given, on))
             print(json.dumps(results[-1]), file=sys.stderr)
@@ -79,13 +80,14 @@ def main() -> int:
         **{name: getattr(given, name) for name in names},
         "machine": machine.describe(),
         "cpus": given.cpus,
+        "broker_cpus": given.broker_cpus or given.cpus,
         "settings": settings,
         "figures": {name: median(result[name] for result in results) for name in results[0]},
     }
     if given.json:
         print(json.dumps(whole))
     else:
-        print("  ".join(f"{name} {whole[name]}" for name in (*names, "cpus", "machine")))
+        print("  ".join(f"{name} {whole[name]}" for name in (*names, "cpus", "broker_cpus", "machine")))
         for name, value in whole["figures"].items():
             print(f"{name:>36}  {value:,.3f}" if abs(value) < 100 else f"{name:>36}  {value:,.0f}")
     return 0

@@ -24,7 +24,7 @@ PARTITIONS = 4
 
 @dataclass
 class Stand:
-    """``cpus`` are those of the program and of the broker; ``settings`` are given to the program."""
+    """``cpus`` are those of the program; ``settings`` are given to it."""
 
     broker: Broker
     model: Path
@@ -106,13 +106,15 @@ class Stand:
 
 
 @contextmanager
-def stand(broker: str, model: str, cpus: Sequence[int], settings: dict[str, object]) -> Iterator[Stand]:
-    """Set one up."""
+def stand(
+    broker: str, model: str, cpus: Sequence[int], settings: dict[str, object], broker_cpus: Sequence[int] = ()
+) -> Iterator[Stand]:
+    """Set one up; the broker shares the program's CPUs if it is given none of its own."""
     with model_folder(model) as folder, ExitStack() as stack:
-        with machine.spawning_on(cpus):
+        with machine.spawning_on(broker_cpus or cpus):
             running = stack.enter_context(_broker(broker))
         if isinstance(running, RealBroker):
-            machine.pin_container(running._container_id, cpus)
+            machine.pin_container(running._container_id, broker_cpus or cpus)
         yield Stand(running, folder, cpus, settings)
 
 
