@@ -208,6 +208,7 @@ def loaded(stand: Stand, comments: Sequence[Sent], backlog: int, seconds: float,
     """Milliseconds from arrival to labeled event at a share of the measured capacity, arrivals at random, open loop.
 
     An arrival is the moment at which the schedule wanted the comment written, so that a stall counts in full for all
+    An arrival is the moment at which the schedule wanted the comment written, so that a stall counts in full for all
     that had to wait. The first ``backlog`` comments, in the topic already, measure the capacity. Nothing is cached.
     """
     settings = {"cache__max_entries": 0, **settings}

@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--comments", type=int, help="how many; each measure has a number of its own")
     parser.add_argument("--seconds", type=float, default=60.0, help="of offered load, for loaded")
     parser.add_argument("--repeat", type=int, default=3, help="the figures are medians")
-    parser.add_argument("--cpus", default="2,3", help="those of the program, and of the broker too unless it has others")
+    parser.add_argument("--cpus", default="2,3", help="those of the program, and of the broker unless it has others")
     parser.add_argument("--broker-cpus", default="", help="those of the broker")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the program")
     parser.add_argument("--json", action="store_true", help="one JSON object")
