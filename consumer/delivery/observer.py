@@ -21,11 +21,8 @@ class Observer(Protocol):
     ) -> None:
         """A batch left for the model; of its rows ``cached`` had a known verdict and ``collapsed`` repeat another."""
 
-    def published(self, outcomes: Sequence[Outcome]) -> None:
-        """Messages were handed to the sink for the first time."""
-
-    def completed(self, ages: Sequence[float]) -> None:
-        """Records were acknowledged and counted, this many seconds after they were received."""
+    def completed(self, outcomes: Sequence[Outcome], ages: Sequence[float]) -> None:
+        """Records' outputs were acknowledged: what each was, and how many seconds after the record was received."""
 
     def undelivered(self, delivery: Delivery) -> None:
         """A message was not accepted; it is published again or as a dead letter, or the program stops."""

@@ -232,9 +232,9 @@ class DeliveryProtocol:
             row.message = message
             row.attempts = 1
             self._sink.publish(message, row)
-        self._observer.published([outcome for _, outcome in outcomes])
 
     def _acknowledge(self, timeout: float) -> None:
+        completed: list[Outcome] = []
         ages: list[float] = []
         now = self._clock()
         for ack in self._sink.acknowledgements(timeout):
@@ -242,6 +242,8 @@ class DeliveryProtocol:
             if ack.delivery is Delivery.ACKNOWLEDGED:
                 self._flow.leave(row)
                 self._tracker.complete(row.assignment, row.record.offset)
+                assert row.outcome is not None
+                completed.append(row.outcome)
                 ages.append(now - row.received_at)
                 continue
             self._observer.undelivered(ack.delivery)
@@ -249,8 +251,8 @@ class DeliveryProtocol:
                 self._flow.leave(row)  # its partition's next owner publishes it
             else:
                 self._publish_otherwise(ack)
-        if ages:
-            self._observer.completed(ages)
+        if completed:
+            self._observer.completed(completed, ages)
 
     def _publish_otherwise(self, ack: Acknowledgement[Row]) -> None:
         """Answer a message that was not accepted: again, as a dead letter, as a stub, or not at all."""
@@ -269,7 +271,6 @@ class DeliveryProtocol:
             row.outcome = failure
             (message,) = self._codec.encode([(row.record, failure)])
             row.attempts = 1
-            self._observer.published([failure])
         elif not row.is_stub:
             failure = row.outcome if isinstance(row.outcome, Failure) else Failure("unknown", "", Stage.PUBLISH)
             row.is_stub = True

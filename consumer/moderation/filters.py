@@ -7,4 +7,4 @@ EMPTY = "empty"
 
 def skip_reason(text: str) -> str | None:
     """Why this preprocessed text is not worth a forward pass, or ``None`` when it is."""
-    return EMPTY if not text or text.isspace() else None
+    return None if text.strip() else EMPTY

@@ -86,11 +86,12 @@ class Metrics:
         self.bisections = counter("bisections", "Times a batch was split to find the text that breaks the model.")
 
         # Output
-        self.published = counter("published_records", "First attempts to publish, by what was published.", "outcome")
+        self.published = counter(
+            "published_records", "Records whose output was acknowledged, by what it was.", "outcome"
+        )
         self.labels = counter("labels", "Labels flagged in published events.", "label")
         self.dead_lettered = counter("dead_lettered_records", "Dead letters, by stage and error type.", "stage", "type")
         self.undelivered = counter("undelivered_messages", "Messages that were not accepted, by why.", "delivery")
-        self.completed = counter("completed_records", "Records whose output was acknowledged.")
         self.end_to_end = BulkHistogram(
             f"{PREFIX}_end_to_end_seconds", "Time from receipt to acknowledged output.", LATENCY, registry
         )

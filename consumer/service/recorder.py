@@ -75,13 +75,13 @@ class Recorder:
         metrics.cache_hits.inc(cached)
         metrics.collapsed.inc(collapsed)
 
-    def published(self, outcomes: Sequence[Outcome]) -> None:
-        """Messages were handed to the sink."""
+    def completed(self, outcomes: Sequence[Outcome], ages: Sequence[float]) -> None:
+        """Outputs were acknowledged."""
         labeled = [outcome for outcome in outcomes if isinstance(outcome, Labeled)]
         failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         skipped = sum(isinstance(outcome, Skipped) for outcome in outcomes)
         tombstones = len(outcomes) - len(labeled) - len(failures) - skipped
-        # A message refused for its size was counted as labeled before: what is published in its place is no second one.
+        self.totals.completed += len(outcomes)
         self.totals.labeled += len(labeled)
         self.totals.skipped += skipped
         self.totals.tombstones += tombstones
@@ -100,12 +100,7 @@ class Recorder:
         if labeled:
             for label, count in self._flagged(labeled):
                 metrics.labels.labels(label).inc(count)
-
-    def completed(self, ages: Sequence[float]) -> None:
-        """Records were acknowledged."""
-        self.totals.completed += len(ages)
-        self._metrics.completed.inc(len(ages))
-        self._metrics.end_to_end.observe(ages)
+        metrics.end_to_end.observe(ages)
         if len(self._ages) < MAX_AGES:
             self._ages.extend(ages)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from consumer.demo.comments import comments
 from consumer.demo.traffic import events
+from tests.support.data import TO_HAVE_IT, find_data, texts_of
 
 AUTHORS = 400
 
@@ -53,19 +52,11 @@ def sent_as(number: int, text: str) -> Sent:
     return Sent(author.encode(), json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def data_folder() -> Path:
-    """Where the real comments are, or should be."""
-    named = os.environ.get("TVL_DATA")
-    return Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
-
-
 def real_texts() -> list[str]:
     """Validation comments, then those of the training file."""
-    texts: list[str] = []
-    for name in ("validation.jsonl", "train.jsonl"):
-        with (data_folder() / "tvl" / name).open(encoding="utf-8") as lines:
-            texts += [json.loads(line)["text"] for line in lines]
-    return texts
+    folder = find_data()
+    assert folder is not None, f"real comments are not here; {TO_HAVE_IT}"
+    return texts_of(folder, "validation") + texts_of(folder, "train")
 
 
 def _round(texts: list[str]) -> Iterator[str]:

@@ -12,8 +12,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
-from tests.benchmarks.comments import data_folder
 from tests.conformance.program import MODEL
+from tests.support.data import find_data
 
 VOCABULARY_SIZE = 21_128
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -32,9 +32,9 @@ def model_folder(name: str) -> Iterator[Path]:
 
 def write_seed_shape(folder: Path) -> None:
     """The sizes of the seed's published checkpoint; the real vocabulary where it is at hand."""
-    real = data_folder() / "bert-base-chinese" / "vocab.txt"
-    if real.exists():
-        shutil.copy(real, folder / "vocab.txt")
+    data = find_data()
+    if data is not None:
+        shutil.copy(data / "bert-base-chinese" / "vocab.txt", folder / "vocab.txt")
     else:
         made = [chr(0x4E00 + number) for number in range(VOCABULARY_SIZE - len(SPECIAL))]
         (folder / "vocab.txt").write_text("\n".join([*SPECIAL, *made]), "utf-8")

@@ -12,8 +12,9 @@ from statistics import median
 
 from consumer.settings import BatchSettings
 from tests.benchmarks import machine, measures
-from tests.benchmarks.comments import data_folder, demo_comments, distinct_texts, real_comments, sent_as
+from tests.benchmarks.comments import demo_comments, distinct_texts, real_comments, sent_as
 from tests.benchmarks.stand import Stand, stand
+from tests.support.data import TO_HAVE_IT, find_data
 
 COMMENTS = {
     ("throughput", "demo"): 100_000,
@@ -65,8 +66,8 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the program")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     given = parser.parse_args()
-    if given.input == "real" and not (data_folder() / "tvl" / "validation.jsonl").exists():
-        parser.error("real comments are not here: set TVL_DATA to the folder that holds tvl/validation.jsonl")
+    if given.input == "real" and find_data() is None:
+        parser.error(f"real comments are not here; {TO_HAVE_IT}")
     cpus, broker_cpus = ([int(cpu) for cpu in named.split(",") if cpu] for named in (given.cpus, given.broker_cpus))
     settings: dict[str, object] = dict(setting.split("=", 1) for setting in given.set)
     once = given.measure in ("share", "memory", "loaded")  # share repeats by itself, the others last long

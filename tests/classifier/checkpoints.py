@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, BertTokenizer
 
@@ -64,19 +62,3 @@ def bert_ids(folder: Path, texts: Sequence[str], max_tokens: int = 512) -> list[
     """What transformers' BertTokenizer gives for each text."""
     tokenizer = BertTokenizer.from_pretrained(folder)
     return [tokenizer(text, truncation=True, max_length=max_tokens)["input_ids"] for text in texts]
-
-
-def tvl_data() -> Path:
-    """The folder of real data, or skip."""
-    named = os.environ.get("TVL_DATA")
-    folder = Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
-    if not (folder / "tvl" / "validation.jsonl").exists():
-        pytest.skip("real comments are not here; set TVL_DATA to the folder that holds tvl/validation.jsonl")
-    return folder
-
-
-def tvl_texts(limit: int | None = None) -> list[str]:
-    """Real comments, as they were prepared for the seed."""
-    with (tvl_data() / "tvl" / "validation.jsonl").open(encoding="utf-8") as lines:
-        texts = [json.loads(line)["text"] for line in lines]
-    return texts[:limit]

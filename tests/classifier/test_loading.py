@@ -16,7 +16,8 @@ from consumer.classifier.checkpoint_error import CheckpointError
 from consumer.classifier.engine import Activation, Engine
 from consumer.classifier.loading import LoadedEngine, load_engine
 from consumer.classifier.packing import PackedBatch
-from tests.classifier.checkpoints import VOCABULARY, edit_json, make_bert, tvl_data
+from tests.classifier.checkpoints import VOCABULARY, edit_json, make_bert
+from tests.support.data import data_folder
 
 
 def test_the_engine_is_what_the_runner_needs(bert):
@@ -83,7 +84,7 @@ def seed_shape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the seed's published one: its sizes, its vocabulary's size, random weights, fp32."""
     folder = tmp_path_factory.mktemp("seed")
     try:
-        shutil.copy(tvl_data() / "bert-base-chinese" / "vocab.txt", folder / "vocab.txt")
+        shutil.copy(data_folder() / "bert-base-chinese" / "vocab.txt", folder / "vocab.txt")
     except pytest.skip.Exception:
         made = [chr(0x4E00 + i) for i in range(21128 - 5)]
         (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *made]), "utf-8")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.classifier.preprocessing import PRESETS, preset, seed
-from tests.classifier.checkpoints import tvl_texts
+from tests.support.data import validation_texts
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)  # lone surrogates included
 COLONS = st.text("::: aB\u3000\n", max_size=30)
@@ -46,7 +46,7 @@ def test_a_text_never_grows_but_where_lower_case_has_more_characters(name, text)
 
 
 def test_the_seeds_training_texts_are_already_prepared():
-    changed = [row for row, text in enumerate(tvl_texts()) if seed(text) != text]
+    changed = [row for row, text in enumerate(validation_texts()) if seed(text) != text]
     assert changed == []
 
 

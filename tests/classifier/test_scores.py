@@ -34,9 +34,9 @@ from tests.classifier.checkpoints import (
     edit_json,
     make_bert,
     reference_logits,
-    tvl_texts,
     write_vocabulary,
 )
+from tests.support.data import validation_texts
 
 EXACT = 1e-5
 HOSTILE = [
@@ -163,7 +163,11 @@ def test_old_names_of_normalisation_weights_are_read(tmp_path):
 @pytest.mark.parametrize("source", ["generated comments", "real comments"])
 def test_bfloat16_scores_of_a_trained_model_are_within_a_hundredth(source):
     folder = Path(str(resources.files("consumer.demo") / "model"))
-    texts = [comment.text for comment in islice(comments(5), 4000)] if source == "generated comments" else tvl_texts()
+    texts = (
+        [comment.text for comment in islice(comments(5), 4000)]
+        if source == "generated comments"
+        else validation_texts()
+    )
     texts = [seed(text) for text in texts]
     full, half = (scores(load(folder, dtype), texts) for dtype in ("float32", "bfloat16"))
     assert (full > 0.9).any()  # it is trained: it is sure of some

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from transformers import BertTokenizer
 
 from consumer.classifier.tokenizer import BatchTokenizer, bert_tokenizer
-from tests.classifier.checkpoints import VOCABULARY, WORDS, bert_ids, edit_json, tvl_data, tvl_texts, write_vocabulary
+from tests.classifier.checkpoints import VOCABULARY, WORDS, bert_ids, edit_json, write_vocabulary
+from tests.support.data import data_folder, validation_texts
 
 MIXED = st.text(st.sampled_from(WORDS + "abcABC é É\u0301ıİ ,.[]😀🇹🇼\u200d\t\x00\ufffd가힣")) | st.text()
 SPECIAL = st.lists(st.sampled_from(["[SEP]", "[CLS]", "[MASK]", "[SE", "p]", "加", " ", "a"])).map("".join)
@@ -69,8 +70,8 @@ def test_added_tokens_are_one_token(tmp_path):
 
 
 def test_real_comments_get_the_ids_that_transformers_gives(tmp_path):
-    shutil.copy(tvl_data() / "bert-base-chinese" / "vocab.txt", tmp_path / "vocab.txt")
-    texts = tvl_texts()
+    shutil.copy(data_folder() / "bert-base-chinese" / "vocab.txt", tmp_path / "vocab.txt")
+    texts = validation_texts()
     reference = BertTokenizer.from_pretrained(tmp_path)(texts, truncation=True, max_length=64)["input_ids"]
     assert ids(BatchTokenizer(bert_tokenizer(tmp_path), 64), texts) == reference
 

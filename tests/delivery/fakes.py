@@ -259,10 +259,8 @@ class Notes(Silent):
             | {"distinct": distinct, "cached": cached, "collapsed": collapsed}
         )
 
-    def published(self, outcomes: Sequence[Outcome]) -> None:
+    def completed(self, outcomes: Sequence[Outcome], ages: Sequence[float]) -> None:
         self.outcomes += outcomes
-
-    def completed(self, ages: Sequence[float]) -> None:
         self.ages += ages
 
     def dropped(self, records: int) -> None:

@@ -8,7 +8,7 @@ from consumer.delivery.dead_letter_limits import DeadLetterLimit, DeadLetterLimi
 from consumer.delivery.errors import DeadLetterLimitExceeded, ModelBroken, OutputRefused
 from consumer.delivery.ports import Delivery
 from consumer.delivery.protocol import MAX_ATTEMPTS
-from consumer.delivery.records import Destination, Stage
+from consumer.delivery.records import Destination, Failure, Stage
 from tests.delivery.fakes import P0, Bench, record
 
 # ---- Messages that are not accepted ------------------------------------------------------------------------------
@@ -49,6 +49,8 @@ def test_the_acknowledgement_of_what_was_published_instead_completes_the_record(
     answer(bench, Delivery.ACKNOWLEDGED)
     assert bench.source.offsets == {P0: 1}
     assert bench.protocol.flow.records == 0
+    (counted,) = bench.notes.outcomes  # as what was accepted, and once
+    assert isinstance(counted, Failure)
 
 
 def test_a_dead_letter_that_cannot_be_written_whole_becomes_a_stub_that_names_the_first_failure() -> None:

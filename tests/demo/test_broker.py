@@ -12,7 +12,9 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from consumer.demo.broker import BrokerFailed, EmbeddedBroker
+from consumer.demo import broker as broker_module
+from consumer.demo.broker import BrokerFailed, EmbeddedBroker, serve
+from consumer.demo.mock_cluster import MockClusterMissing
 from tests.support.traffic import produce, read_all
 
 pytestmark = pytest.mark.broker
@@ -120,3 +122,14 @@ def test_it_ends_with_its_input_whoever_started_it() -> None:
         assert process.poll() is None
         process.stdin.close()
         assert process.wait(20) == 0
+
+
+def test_a_client_library_without_the_mock_cluster_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(brokers: int) -> None:
+        raise MockClusterMissing("this librdkafka does not export rd_kafka_mock_cluster_new")
+
+    monkeypatch.setattr(broker_module, "MockCluster", missing)
+    assert serve(1, {}) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "this librdkafka does not export rd_kafka_mock_cluster_new"}

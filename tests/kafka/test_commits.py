@@ -9,8 +9,8 @@ from confluent_kafka import KafkaError
 
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.settings import Connection, Membership
-from tests.kafka.test_source import Notes, poll_until, receive
 from tests.support.brokers import Broker, MockBroker
+from tests.support.sources import Notes, poll_until, receive
 from tests.support.traffic import Topics, committed, produce, unique_topics
 
 pytestmark = pytest.mark.broker

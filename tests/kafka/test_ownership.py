@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError, TopicPartition
 from consumer.delivery.records import Partition
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.settings import Connection, Membership, StartPosition
-from tests.kafka.test_source import PROTOCOLS, Notes, poll_until, receive, source_on
 from tests.support.brokers import Broker, MockBroker
+from tests.support.sources import PROTOCOLS, Notes, poll_until, receive, source_on
 from tests.support.traffic import Topics, committed, end_offsets, produce
 
 

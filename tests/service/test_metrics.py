@@ -68,15 +68,17 @@ def test_a_bulk_histogram_says_what_an_ordinary_one_says(first: list[float], sec
 
 def test_outcomes_are_counted_by_kind_and_labels_by_the_policys_thresholds(metrics: Metrics, recorder: Recorder):
     comment = Comment("1", "")
-    recorder.published(
+    recorder.completed(
         [
             labeled(0.0, 2.0),  # .5 and .88: A is flagged at its threshold, B is not
             labeled(-1.0, 3.0),  # .27 and .95
             Skipped(comment, "empty"),
             Tombstone(),
             Failure("invalid_json", "", Stage.DECODE),
-        ]
+        ],
+        [0.1, 0.1, 0.2, 0.2, 0.2],
     )
+    assert value(metrics, "end_to_end_seconds_count") == 5
     assert value(metrics, "labels_total", label="A") == 1
     assert value(metrics, "labels_total", label="B") == 1
     assert value(metrics, "published_records_total", outcome="labeled") == 2
@@ -111,7 +113,7 @@ def test_batches_flow_and_rebalances_are_counted(metrics: Metrics, recorder: Rec
     recorder.rebalanced("revoked", 2)
     recorder.undelivered(Delivery.RETRY)
     recorder.dropped(4)
-    recorder.completed([0.1, 0.2])
+    recorder.completed([Tombstone(), Tombstone()], [0.1, 0.2])
     assert value(metrics, "batches_total", reason="deadline") == 1
     assert value(metrics, "batch_records_sum") == 5
     assert value(metrics, "cache_hits_total") == 2

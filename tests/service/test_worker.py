@@ -152,7 +152,7 @@ def test_metrics_tell_what_happened_and_hold_only_known_label_values(capsys: pyt
     worker.run()
     sample = worker.metrics.registry.get_sample_value
     assert sample("comment_consumer_received_records_total") == 61
-    assert sample("comment_consumer_completed_records_total") == 61
+    assert sample("comment_consumer_published_records_total", {"outcome": "dead_letter"}) == 1
     assert sample("comment_consumer_end_to_end_seconds_count") == 61
     assert sample("comment_consumer_end_to_end_seconds_bucket", {"le": "+Inf"}) == 61
     assert sample("comment_consumer_dead_lettered_records_total", {"stage": "decode", "type": "invalid_json"}) == 1
