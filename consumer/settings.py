@@ -199,8 +199,8 @@ class LogSettings(Group):
     summary_interval: float = Field(default=10.0, ge=1, description="Seconds between summary lines.")
 
 
-class Settings(BaseSettings):
-    """All settings, checked and frozen."""
+class AnySettings(BaseSettings):
+    """What every command's settings have: they are checked and frozen, and a file or a preset may give them."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -216,17 +216,6 @@ class Settings(BaseSettings):
         default=None,
         description="Shipped settings for a known model, such as tvl-general-layer; everything else wins over it.",
     )
-    kafka: KafkaSettings
-    model: ModelSettings
-    batch: BatchSettings = BatchSettings()
-    flow: FlowSettings = FlowSettings()
-    delivery: DeliverySettings = DeliverySettings()
-    cache: CacheSettings = CacheSettings()
-    policy: PolicySettings = PolicySettings()
-    events: EventSettings = EventSettings()
-    dead_letters: DeadLetterSettings = DeadLetterSettings()
-    http: HttpSettings = HttpSettings()
-    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -239,6 +228,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read nothing but the arguments; :func:`consumer.settings_loading.load_settings` reads the rest."""
         return (init_settings,)
+
+
+class Settings(AnySettings):
+    """All settings of the consumer."""
+
+    kafka: KafkaSettings
+    model: ModelSettings
+    batch: BatchSettings = BatchSettings()
+    flow: FlowSettings = FlowSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    cache: CacheSettings = CacheSettings()
+    policy: PolicySettings = PolicySettings()
+    events: EventSettings = EventSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

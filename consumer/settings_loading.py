@@ -16,19 +16,16 @@ from argparse import ArgumentParser, HelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    CliSettingsSource,
-    EnvSettingsSource,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsError,
-)
+from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
 
-from consumer.settings import Settings
+from consumer.settings import AnySettings, Settings
+
+SettingsT = TypeVar("SettingsT", bound=AnySettings)
+Spelling: TypeAlias = Literal["flag", "variable", "key"]
 
 PREFIX = "CONSUMER_"
 DELIMITER = "__"
@@ -43,63 +40,135 @@ class BadSettings(Exception):
         self.lines = tuple(lines)
 
 
-def load_settings(arguments: Sequence[str], environment: Mapping[str, str], program: str) -> Settings:
-    """Read the settings from everywhere.
+class Layer(NamedTuple):
+    """What one place says: ``kind`` is flag, environment, file or preset; ``place`` names the file or preset."""
 
-    Args:
-        arguments: The command line after the program's name.
-        environment: Usually ``os.environ``.
-        program: What the user typed to get here, for the help text.
+    kind: str
+    place: str
+    values: Mapping[str, Any]
+
+
+class Program(NamedTuple):
+    """Who reads settings: what the user typed to get here, and what the help text says it does."""
+
+    name: str
+    purpose: str
+
+
+RUN = Program("comment-consumer run", "Read comments, label them, publish the labels, commit offsets only after.")
+
+
+def load_settings(arguments: Sequence[str], environment: Mapping[str, str], program: str) -> Settings:
+    """Read the consumer's settings from everywhere; ``program`` is what the user typed to get here.
 
     Raises:
         BadSettings: a name is unknown or a value is wrong.
         SystemExit: the help text was asked for and printed.
     """
-    arguments = _flags(arguments)
+    return load(Settings, arguments, environment, RUN._replace(name=program))
+
+
+def load(
+    model: type[SettingsT], arguments: Sequence[str], environment: Mapping[str, str], program: Program
+) -> SettingsT:
+    """Read a command's settings from everywhere.
+
+    Files and variables are shared with the consumer: what is a setting of its but not of this command is left out
+    there. A flag must be one of this command's own.
+
+    Args:
+        model: Which settings there are.
+        arguments: The command line after the program's name.
+        environment: Usually ``os.environ``.
+        program: For the help text.
+
+    Raises:
+        BadSettings: a name is unknown or a value is wrong.
+        SystemExit: the help text was asked for and printed.
+    """
+    return build(model, read_layers(model, arguments, environment, program))
+
+
+def read_layers(
+    model: type[AnySettings], arguments: Sequence[str], environment: Mapping[str, str], program: Program
+) -> list[Layer]:
+    """What each place says, the strongest first; see :func:`load`."""
+    arguments = _flags(arguments, model)
     try:
-        sources = (
-            _Flags(arguments, program),
-            _Environment(environment),
-            _File(Settings),
-            _Preset(Settings),
-            # So that a setting missing from an absent group is named, and not its group.
-            InitSettingsSource(Settings, {"kafka": {}, "model": {}}),
-        )
-        return Settings(**cast("dict[str, Any]", {"_build_sources": (sources, {})}))
+        flags = _Flags(arguments, model, program)()
+        variables = _Environment(environment, model)()
+    except SettingsError as error:
+        raise BadSettings([str(error).removeprefix("error parsing CLI: ")]) from None
+    layers = [Layer("flag", "", flags), Layer("environment", "", variables)]
+    file = _named("config", layers)
+    if file is not None:
+        layers.append(Layer("file", str(file), _read_file(Path(str(file)), model)))
+    preset = _named("preset", layers)
+    if preset is not None:
+        layers.append(Layer("preset", str(preset), _read_preset(str(preset), model)))
+    return layers
+
+
+def build(model: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
+    """The settings that these layers make; the first one wins, setting by setting.
+
+    Raises:
+        BadSettings: a value is wrong or missing.
+    """
+    # An absent group that has no default is an empty one, so that the setting missing from it is named, not the group.
+    values: dict[str, Any] = {
+        name: {} for name, field in model.model_fields.items() if group_of(field) and field.is_required()
+    }
+    for layer in reversed(layers):
+        values = _merged(values, layer.values)
+    try:
+        return model(**values)
     except ValidationError as error:
         raise BadSettings(
             [_explain(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
         ) from None
-    except SettingsError as error:
-        raise BadSettings([str(error).removeprefix("error parsing CLI: ")]) from None
+
+
+def _merged(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(weaker)
+    for key, value in stronger.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _named(setting: str, layers: Sequence[Layer]) -> object:
+    return next((layer.values[setting] for layer in layers if layer.values.get(setting) is not None), None)
 
 
 def setting_names(model: type[BaseModel] = Settings, above: str = "") -> Iterator[str]:
     """The dotted name of every setting, such as ``kafka.group_id``."""
     for name, field in model.model_fields.items():
-        group = _group(field)
+        group = group_of(field)
         if group is None:
             yield above + name
         else:
             yield from setting_names(group, f"{above}{name}.")
 
 
-def _group(field: FieldInfo) -> type[BaseModel] | None:
+def group_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a group of settings, ``None`` for a single one."""
     annotation = field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _no_setting(given: str, name: str, spell: str) -> str:
+def _no_setting(given: str, name: str, spelling: Spelling, model: type[BaseModel] = Settings) -> str:
     """One line for a name that is no setting, with the one that was probably meant."""
-    close = difflib.get_close_matches(name, list(setting_names()), n=1)
-    meant = f"; did you mean {_spell(close[0], spell)}?" if close else ""
+    close = difflib.get_close_matches(name, list(setting_names(model)), n=1)
+    meant = f"; did you mean {spell(close[0], spelling)}?" if close else ""
     return f"{given}: there is no such setting{meant}"
 
 
-def _spell(name: str, spell: str) -> str:
-    if spell == "flag":
+def spell(name: str, spelling: Spelling) -> str:
+    """A setting's dotted name as a flag, a variable, or a key with its sections before it."""
+    if spelling == "flag":
         return "--" + name.replace("_", "-")
-    return PREFIX + name.replace(".", DELIMITER).upper() if spell == "variable" else name
+    return PREFIX + name.replace(".", DELIMITER).upper() if spelling == "variable" else name
 
 
 def _explain(location: Iterable[int | str], kind: str, message: str) -> str:
@@ -108,7 +177,7 @@ def _explain(location: Iterable[int | str], kind: str, message: str) -> str:
     if kind == "missing":
         section, _, key = name.rpartition(".")
         return (
-            f"{name} is missing: give {_spell(name, 'flag')}, {_spell(name, 'variable')}, "
+            f"{name} is missing: give {spell(name, 'flag')}, {spell(name, 'variable')}, "
             f"or {key} under [{section}] in the file named by --config"
         )
     return f"{name}: {message}" if name else message
@@ -117,13 +186,13 @@ def _explain(location: Iterable[int | str], kind: str, message: str) -> str:
 # ---- Command line ----------------------------------------------------------------------------------------------------
 
 
-def _flags(arguments: Sequence[str]) -> list[str]:
+def _flags(arguments: Sequence[str], model: type[BaseModel]) -> list[str]:
     """The arguments with every flag in kebab case.
 
     Raises:
         BadSettings: a flag is unknown. Done here because argparse would quote what follows it, maybe a password.
     """
-    known = {name.replace("_", "-") for name in setting_names()} | {"help"}
+    known = {name.replace("_", "-") for name in setting_names(model)} | {"help"}
     flags, wrong = [], []
     after_flag = False
     for argument in arguments:
@@ -136,7 +205,7 @@ def _flags(arguments: Sequence[str]) -> list[str]:
             continue
         name = name[2:].replace("_", "-")
         if name not in known:
-            wrong.append(_no_setting(f"--{name}", name.replace("-", "_"), "flag"))
+            wrong.append(_no_setting(f"--{name}", name.replace("-", "_"), "flag", model))
         after_flag = not equals
         flags.append(f"--{name}{equals}{value}")
     if wrong:
@@ -152,10 +221,10 @@ class _Help(HelpFormatter):
 class _Flags(CliSettingsSource[ArgumentParser]):
     """The command line, and the help text."""
 
-    def __init__(self, arguments: list[str], program: str) -> None:
+    def __init__(self, arguments: list[str], model: type[AnySettings], program: Program) -> None:
         super().__init__(
-            Settings,
-            cli_prog_name=program,
+            model,
+            cli_prog_name=program.name,
             cli_kebab_case=True,
             cli_exit_on_error=False,
             cli_avoid_json=True,
@@ -163,11 +232,11 @@ class _Flags(CliSettingsSource[ArgumentParser]):
             cli_use_class_docs_for_groups=True,
             formatter_class=_Help,
         )
-        self.root_parser.usage = f"{program} [--config FILE] [--preset NAME] [--GROUP.NAME VALUE ...]"
+        self.root_parser.usage = f"{program.name} [--config FILE] [--preset NAME] [--GROUP.NAME VALUE ...]"
         self.root_parser.description = (
-            "Read comments, label them, publish the labels, commit offsets only after. Every setting is also a "
-            "variable (--kafka.group-id is CONSUMER_KAFKA__GROUP_ID) and a key in the file (group_id under [kafka]); "
-            "flags win over variables, those over the file, the file over the preset."
+            f"{program.purpose} Every setting is also a variable (--batch.max-wait is CONSUMER_BATCH__MAX_WAIT) and a "
+            "key in the file (max_wait under [batch]); flags win over variables, those over the file, the file over "
+            "the preset."
         )
         self(args=arguments)
 
@@ -193,15 +262,16 @@ _METAVARS = {"int": "N", "float": "NUMBER", "bool": "true|false", "Path": "FILE"
 class _Environment(EnvSettingsSource):
     """Our variables out of an environment."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._ours = _variables(environment)
-        super().__init__(Settings)
+    def __init__(self, environment: Mapping[str, str], model: type[AnySettings]) -> None:
+        self._ours = _variables(environment, model)
+        super().__init__(model)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._ours
 
 
-def _variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+def _variables(environment: Mapping[str, str], model: type[BaseModel]) -> dict[str, str | None]:
+    here = {name.replace(".", DELIMITER) for name in setting_names(model)}
     known = {name.replace(".", DELIMITER) for name in setting_names()}
     maps = {name.replace(".", DELIMITER) for name in ("kafka.extra", "policy.thresholds", "events.fields")}
     ours: dict[str, str | None] = {}
@@ -215,7 +285,8 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str | None]:
                 continue
             if name in maps and not _is_object(value):
                 wrong.append(f"{variable}: give a JSON object")
-            ours[variable.lower()] = value
+            if name in here:
+                ours[variable.lower()] = value
         elif DELIMITER in name:
             wrong.append(_no_setting(variable, name.replace(DELIMITER, "."), "variable"))
     if wrong:
@@ -233,22 +304,15 @@ def _is_object(value: str) -> bool:
 # ---- Files -----------------------------------------------------------------------------------------------------------
 
 
-class _Toml(PydanticBaseSettingsSource):
-    """A TOML file that a stronger source may name."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Unused: the file is read as a whole."""
-        raise NotImplementedError
-
-    def _read(self, text: str, called: str) -> dict[str, Any]:
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise BadSettings([f"{called} is not TOML: {error}"]) from None
-        wrong = [_no_setting(f"{name} in {called}", name, "key") for name in _unknown_keys(values, Settings)]
-        if wrong:
-            raise BadSettings(wrong)
-        return values
+def _read_toml(text: str, called: str, model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings([f"{called} is not TOML: {error}"]) from None
+    wrong = [_no_setting(f"{name} in {called}", name, "key") for name in _unknown_keys(values, Settings)]
+    if wrong:
+        raise BadSettings(wrong)
+    return {key: value for key, value in values.items() if key in model.model_fields}
 
 
 def _unknown_keys(values: Mapping[str, Any], model: type[BaseModel], above: str = "") -> Iterator[str]:
@@ -256,38 +320,28 @@ def _unknown_keys(values: Mapping[str, Any], model: type[BaseModel], above: str 
         field = model.model_fields.get(key)
         if field is None:
             yield above + key
-        elif (group := _group(field)) is not None and isinstance(value, dict):
+        elif (group := group_of(field)) is not None and isinstance(value, dict):
             yield from _unknown_keys(value, group, f"{above}{key}.")
 
 
-class _File(_Toml):
+def _read_file(path: Path, model: type[BaseModel]) -> dict[str, Any]:
     """The file named by ``--config`` or ``CONSUMER_CONFIG``."""
-
-    def __call__(self) -> dict[str, Any]:
-        path = self.current_state.get("config")
-        if path is None:
-            return {}
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise BadSettings([f"config: {path} cannot be read ({type(error).__name__})"]) from None
-        values = self._read(text, str(path))
-        if "config" in values:
-            raise BadSettings([f"config in {path}: a file cannot name another one"])
-        return values
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadSettings([f"config: {path} cannot be read ({type(error).__name__})"]) from None
+    values = _read_toml(text, str(path), model)
+    if "config" in values:
+        raise BadSettings([f"config in {path}: a file cannot name another one"])
+    return values
 
 
-class _Preset(_Toml):
+def _read_preset(name: str, model: type[BaseModel]) -> dict[str, Any]:
     """The shipped file named by ``--preset``, ``CONSUMER_PRESET`` or ``preset`` in the file."""
-
-    def __call__(self) -> dict[str, Any]:
-        name = self.current_state.get("preset")
-        if name is None:
-            return {}
-        there = preset_names()
-        if name not in there:
-            raise BadSettings([f"preset: there is no {name!r}; there are: {', '.join(there) or 'none'}"])
-        return self._read((PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}")
+    there = preset_names()
+    if name not in there:
+        raise BadSettings([f"preset: there is no {name!r}; there are: {', '.join(there) or 'none'}"])
+    return _read_toml((PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}", model)
 
 
 def preset_names() -> list[str]:

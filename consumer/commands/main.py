@@ -11,6 +11,9 @@ from consumer import __version__
 COMMANDS = {
     "run": "read comments from Kafka, label them, publish the labels",
     "demo": "see it work, without Kafka, Docker or a model of your own",
+    "classify": "label the comments of a file, without Kafka",
+    "check": "try settings, model, broker, topics and rights before they are needed",
+    "config": "show every setting, its value and where it came from; print the reference",
     "version": "show the versions of the program and of what it runs on",
 }
 
@@ -27,6 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from consumer.commands.demo import demo  # noqa: PLC0415
 
         return demo(given[1:])
+    if command == "classify":
+        from consumer.commands.classify import classify  # noqa: PLC0415
+
+        return classify(given[1:])
+    if command == "check":
+        from consumer.commands.check import check  # noqa: PLC0415
+
+        return check(given[1:])
+    if command == "config":
+        from consumer.commands.config import config  # noqa: PLC0415
+
+        return config(given[1:])
     parser = _parser()
     chosen = parser.parse_args(given).command
     if chosen == "version":

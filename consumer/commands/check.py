@@ -1,0 +1,126 @@
+"""``comment-consumer check``: try everything that ``run`` needs, change nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import orjson
+from rich.console import Console
+
+from consumer.checks.findings import Finding, Status, as_json, as_table, passed, remedies
+from consumer.checks.judge import OUR_BATCH, Needs, judge
+from consumer.commands.arguments import split
+from consumer.settings import Settings
+from consumer.settings_kafka import LOCAL_HOSTS, KafkaSettings
+from consumer.settings_loading import BadSettings, Program, load
+
+GOOD = 0
+BAD = 1
+WIDTH = 160  # of the table where there is no terminal
+
+_PURPOSE = (
+    "Try settings, model folder, policy, brokers, TLS, topics and rights as run would use them, and label one batch. "
+    "Nothing is written to a topic and nothing committed."
+)
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Check as the arguments say; return 0 if the consumer would run, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="comment-consumer check",
+        usage="comment-consumer check [--json] [the settings of run]",
+        description=_PURPOSE,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="show this and the settings")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    own, rest = split(parser, arguments)
+    program = Program("comment-consumer check [--json]", _PURPOSE)
+    if own.help:
+        print(parser.format_help() + "\nThe settings:\n")
+        rest = ["--help"]
+    try:
+        settings = load(Settings, rest, os.environ, program)
+    except BadSettings as wrong:
+        findings = [Finding("settings", Status.FAILED, line) for line in wrong.lines]
+    else:
+        findings = [Finding("settings", Status.OK, "complete, and nothing unknown among them"), *_tried(settings)]
+    _show(findings, as_one_object=own.json)
+    return GOOD if passed(findings) else BAD
+
+
+def _tried(settings: Settings) -> list[Finding]:
+    # Only now: torch takes seconds to import, and a wrong setting is told at once.
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+
+    from consumer.checks.cluster import ask_cluster  # noqa: PLC0415
+    from consumer.checks.model import check_model  # noqa: PLC0415
+    from consumer.kafka.config import ConfigError  # noqa: PLC0415
+    from consumer.kafka.errors import find_kafka_error  # noqa: PLC0415
+    from consumer.service.kafka import connection_of, membership_of  # noqa: PLC0415
+    from consumer.service.logs import configure_logging  # noqa: PLC0415
+
+    configure_logging("error", "auto", sys.stderr)
+    kafka = settings.kafka
+    topics = (kafka.input_topic, kafka.output_topic, kafka.dead_letter_topic)
+    try:
+        facts = ask_cluster(connection_of(kafka), membership_of(kafka), topics)
+    except ConfigError as error:
+        cluster = [Finding("broker", Status.FAILED, f"kafka.extra: {error}")]
+    except KafkaException as error:
+        reason = find_kafka_error(error)
+        said = reason.str() if reason is not None else type(error).__name__
+        cluster = [Finding("broker", Status.FAILED, f"the client refuses a setting: {said}")]
+    else:
+        cluster = judge(needs_of(settings), facts)
+    return [*check_model(settings), *cluster]
+
+
+def needs_of(settings: Settings) -> Needs:
+    """What the consumer will do with the cluster."""
+    kafka = settings.kafka
+    largest = min(_number(kafka.extra, "batch.size", OUR_BATCH), _number(kafka.extra, "message.max.bytes", OUR_BATCH))
+    return Needs(
+        topics=(
+            ("kafka.input_topic", kafka.input_topic),
+            ("kafka.output_topic", kafka.output_topic),
+            ("kafka.dead_letter_topic", kafka.dead_letter_topic),
+        ),
+        group=kafka.group_id,
+        bootstrap=kafka.bootstrap_servers,
+        principal=_principal(kafka),
+        security=kafka.security_protocol,
+        local=all(map(LOCAL_HOSTS.fullmatch, kafka.hosts)),
+        batch_bytes=largest,
+        event_bytes=settings.events.max_bytes,
+        with_text=settings.events.include_text,
+    )
+
+
+def _principal(kafka: KafkaSettings) -> str:
+    """Who logs in, as ACLs name it; a certificate's or token's owner is only known to the brokers."""
+    return f"User:{kafka.sasl_username}" if kafka.sasl_username else "User:NAME"
+
+
+def _number(options: Mapping[str, object], name: str, default: int) -> int:
+    try:
+        return int(str(options.get(name, default)))
+    except ValueError:
+        return default
+
+
+def _show(findings: Sequence[Finding], *, as_one_object: bool) -> None:
+    if as_one_object:
+        print(orjson.dumps(as_json(findings)).decode(), flush=True)
+        return
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(as_table(findings))
+    if todo := remedies(findings):
+        print("\nTo do:")
+        for line in todo:
+            print(f"  {line}")
+    print("\nall is well" if passed(findings) else "\nthe consumer would not run like this", flush=True)

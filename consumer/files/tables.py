@@ -1,0 +1,196 @@
+"""CSV and Parquet: rows with named columns. A column is a field by its name, or by its path in events.fields."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from consumer.files.entries import Entry, as_json, nested, too_large, unreadable
+from consumer.files.lines import Line, Lines, UnreadableInput
+
+ROWS: Final = 1024  # of a Parquet file, read at once
+_SHOWN: Final = 20  # column names in a message
+
+Column = tuple[int, tuple[str, ...]]
+"""Where a column stands, and where its value goes in the event."""
+
+
+def choose_columns(there: Sequence[str], paths: Mapping[str, str]) -> tuple[list[Column], bool]:
+    """The columns that hold a comment's fields, and whether one of them is its id.
+
+    Args:
+        there: The table's columns in order.
+        paths: Each field's path in the events, which is its column's name too.
+
+    Raises:
+        UnreadableInput: there is no column for the text, or two columns have one name.
+    """
+    if len(set(there)) < len(there):
+        raise UnreadableInput("two columns have the same name: give each its own")
+    if paths["text"] not in there:
+        names = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+        raise UnreadableInput(
+            f"there is no column {paths['text']!r} for the text; there are: {names}. Name it with "
+            '--events.fields \'{"text": "COLUMN"}\''
+        )
+    columns = [(there.index(path), tuple(path.split("."))) for path in paths.values() if path in there]
+    return columns, paths["id"] in there
+
+
+class _Spoiled(Exception):
+    """A CSV record cannot be read to its end; the entry says why."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        self.entry = entry
+
+
+class CommaSeparated:
+    """CSV with a header (RFC 4180): quoted fields may span lines. A record without an id is given its line's number."""
+
+    def __init__(
+        self, read: Callable[[int], bytes], max_bytes: int, size: int | None, paths: Mapping[str, str]
+    ) -> None:
+        self._lines = Lines(read, max_bytes)
+        self._max_bytes = max_bytes
+        self._size = size
+        self._paths = paths
+        self._id_path = tuple(paths["id"].split("."))
+        self._text_path = tuple(paths["text"].split("."))
+        self._waiting: deque[Line] = deque()
+        self._last = 0  # line that was taken last
+        self._began = 0  # first line of the record that is being read
+        self._taken = 0  # bytes of that record so far
+
+    @property
+    def share(self) -> float | None:
+        return self._lines.consumed / self._size if self._size else None
+
+    def chunks(self) -> Iterator[list[Entry]]:
+        """See :meth:`~consumer.files.entries.Reader.chunks`."""
+        csv.field_size_limit(self._max_bytes + 1)
+        incoming = self._lines.chunks()
+        columns: list[Column] | None = None
+        width = 0
+        has_id = False
+        entries: list[Entry] = []
+        records = csv.reader(self._decoded(incoming), strict=True)
+        while True:
+            self._began, self._taken = 0, 0
+            try:
+                record = next(records, None)
+            except _Spoiled as spoiled:
+                if columns is None:
+                    raise UnreadableInput(
+                        f"the header cannot be read: {spoiled.entry.failure.message if spoiled.entry.failure else ''}"
+                    ) from None
+                entries.append(spoiled.entry)
+                records = csv.reader(self._decoded(incoming), strict=True)
+                continue
+            except csv.Error:
+                if columns is None:
+                    raise UnreadableInput("the header is not CSV") from None
+                entries.append(unreadable(self._began, "invalid_csv", "it is not CSV: its quotes do not fit together"))
+                records = csv.reader(self._decoded(incoming), strict=True)
+                continue
+            if record is None:
+                break
+            if not record:  # a blank line
+                continue
+            if columns is None:
+                columns, has_id = choose_columns(record, self._paths)
+                width = len(record)
+                continue
+            entries.append(self._entry(record, columns, width, has_id))
+            if len(entries) >= ROWS or not self._waiting:
+                yield entries
+                entries = []
+        if entries:
+            yield entries
+
+    def _entry(self, record: list[str], columns: list[Column], width: int, has_id: bool) -> Entry:
+        number = self._began
+        if len(record) != width:
+            return unreadable(number, "invalid_csv", f"it has {len(record)} fields, and the header has {width}")
+        values = [(path, record[place]) for place, path in columns if record[place] or path == self._text_path]
+        if not has_id:
+            values.append((self._id_path, str(number)))
+        return as_json(number, nested(values), self._max_bytes)
+
+    def _decoded(self, incoming: Iterator[list[Line]]) -> Iterator[str]:
+        """The lines from here on, for the csv module."""
+        while True:
+            if not self._waiting:
+                chunk = next(incoming, None)
+                if chunk is None:
+                    return
+                self._waiting.extend(chunk)
+            line = self._waiting.popleft()
+            self._began = self._began or line.number
+            self._taken += line.size
+            if line.content is None or self._taken > self._max_bytes:
+                raise _Spoiled(too_large(self._began, self._taken, self._max_bytes))
+            try:
+                yield line.content.decode("utf-8") + "\n"
+            except UnicodeDecodeError:
+                raise _Spoiled(unreadable(self._began, "not_utf8", "it is not UTF-8")) from None
+
+
+class Parquet:
+    """A Parquet file. A row without an id column is given its row number, from 1."""
+
+    def __init__(self, path: Path, max_bytes: int, paths: Mapping[str, str]) -> None:
+        """Open it.
+
+        Raises:
+            UnreadableInput: pyarrow is missing, it is no Parquet file, or it has no column for the text.
+        """
+        try:
+            from pyarrow import ArrowException  # noqa: PLC0415 - an extra, and slow to import
+            from pyarrow.parquet import ParquetFile  # noqa: PLC0415
+        except ImportError:
+            raise UnreadableInput(
+                "Parquet needs pyarrow, which is not installed: pip install 'comment-consumer[parquet]'"
+            ) from None
+        self._broken: tuple[type[Exception], ...] = (ArrowException, OSError)
+        try:
+            self._file = ParquetFile(path)
+        except self._broken as error:
+            raise UnreadableInput(f"it is no Parquet file that can be read ({type(error).__name__})") from None
+        there = list(self._file.schema_arrow.names)
+        columns, self._has_id = choose_columns(there, paths)
+        self._names = [there[place] for place, _ in columns]
+        self._targets = [path for _, path in columns]
+        self._id_path = tuple(paths["id"].split("."))
+        self._max_bytes = max_bytes
+        self._read = 0
+
+    @property
+    def share(self) -> float | None:
+        rows: int = self._file.metadata.num_rows
+        return self._read / rows if rows else None
+
+    def chunks(self) -> Iterator[list[Entry]]:
+        """See :meth:`~consumer.files.entries.Reader.chunks`."""
+        batches = self._file.iter_batches(batch_size=ROWS, columns=self._names)
+        while True:
+            try:
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                columns = [batch.column(name).to_pylist() for name in self._names]
+            except self._broken as error:
+                raise UnreadableInput(f"the file is damaged after row {self._read} ({type(error).__name__})") from None
+            except UnicodeDecodeError:
+                raise UnreadableInput(f"a text after row {self._read} is not UTF-8; write the file anew") from None
+            entries = []
+            for row in zip(*columns, strict=True):
+                self._read += 1
+                values = [(path, value) for path, value in zip(self._targets, row, strict=True) if value is not None]
+                if not self._has_id:
+                    values.append((self._id_path, str(self._read)))
+                entries.append(as_json(self._read, nested(values), self._max_bytes))
+            yield entries

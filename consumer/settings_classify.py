@@ -1,0 +1,22 @@
+"""The settings of ``comment-consumer classify``: those of the consumer that have nothing to do with Kafka."""
+
+from __future__ import annotations
+
+from consumer.settings import (
+    AnySettings,
+    BatchSettings,
+    CacheSettings,
+    EventSettings,
+    ModelSettings,
+    PolicySettings,
+)
+
+
+class ClassifySettings(AnySettings):
+    """The same groups under the same names, so that one file and one set of variables serves both commands."""
+
+    model: ModelSettings
+    batch: BatchSettings = BatchSettings()
+    cache: CacheSettings = CacheSettings()
+    policy: PolicySettings = PolicySettings()
+    events: EventSettings = EventSettings()
