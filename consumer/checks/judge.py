@@ -61,6 +61,11 @@ def acl_line(needs: Needs, operation: str, kind: str, name: str) -> str:
     )
 
 
+def topic_line(needs: Needs, name: str) -> str:
+    """The command that makes a topic; how many partitions is for whoever types it."""
+    return f"kafka-topics --bootstrap-server {needs.bootstrap} --create --topic {_quoted(name)} --partitions N"
+
+
 def _quoted(text: str) -> str:
     plain = all(char.isalnum() or char in "._:-" for char in text)
     return text if plain else "'" + text.replace("'", "'\\''") + "'"
@@ -90,7 +95,7 @@ def _topic(setting: str, name: str, topic: TopicFacts) -> Finding:
     if topic.hidden:
         return Finding(what, Status.UNKNOWN, "not to be seen without a right to it; see the rights below")
     if topic.problem is not None:
-        return Finding(what, Status.FAILED, f"{setting}: {topic.problem}")
+        return Finding(what, Status.FAILED, f"{setting}: {topic.problem}", topic_line(needs, name))
     if topic.leaderless:
         which = ", ".join(map(str, topic.leaderless[:10]))
         return Finding(what, Status.FAILED, f"no broker leads partition {which} now; wait, or look at the brokers")
@@ -112,26 +117,36 @@ def _rights(needs: Needs, facts: ClusterFacts) -> Iterator[Finding]:
 def _right(needs: Needs, what: str, operation: str, kind: str, name: str, topic: TopicFacts, tried: Tried) -> Finding:
     if topic.problem is not None and not topic.hidden:
         return Finding(what, Status.UNKNOWN, "there is no such topic to ask about")
-    if topic.hidden or tried is Tried.DENIED or (topic.allowed is not None and operation not in topic.allowed):
-        return Finding(what, Status.FAILED, "missing", acl_line(needs, operation, kind, name))
+    grant = acl_line(needs, operation, kind, name)
+    if tried is Tried.DENIED:
+        return Finding(what, Status.FAILED, "missing: refused when it was tried", grant)
+    if topic.hidden:
+        return Finding(what, Status.FAILED, "missing: the topic is not even shown", grant)
+    if topic.allowed is not None and operation not in topic.allowed:
+        return Finding(what, Status.FAILED, "missing: the brokers say so", grant)
     if tried is Tried.WORKED:
-        return Finding(what, Status.OK, "tried: read up to its end, nothing was committed")
+        return Finding(what, Status.OK, "tried: read at its end, nothing was committed")
     if topic.allowed is not None:
-        return Finding(what, Status.OK, f"the brokers say so; not tried, because that would leave a record in {name}"
-                       if operation == "Write" else "the brokers say so; a fetch gave no answer in time")  # fmt: skip
+        why = "a fetch gave no answer in time" if operation == "Read" else "not tried: that would leave a record"
+        return Finding(what, Status.OK, f"the brokers say so; {why}")
     return Finding(what, Status.UNKNOWN, "these brokers do not tell; the first message will")
 
 
 def _group_right(needs: Needs, group: GroupFacts) -> Finding:
     what = f"right Read group {needs.group}"
     denied = Tried.DENIED in (group.offsets, group.join)
-    if denied or (group.allowed is not None and "Read" not in group.allowed):
-        return Finding(what, Status.FAILED, "missing", acl_line(needs, "Read", "group", needs.group))
+    grant = acl_line(needs, "Read", "group", needs.group)
+    if denied:
+        return Finding(what, Status.FAILED, "missing: refused when it was tried", grant)
+    if group.allowed is not None and "Read" not in group.allowed:
+        return Finding(what, Status.FAILED, "missing: the brokers say so", grant)
     if group.join is Tried.WORKED:
         return Finding(what, Status.OK, "tried: joined and left; the group had no members")
     if group.allowed is not None:
-        who = "nobody is" if not group.members else f"{group.members} are"
-        return Finding(what, Status.OK, f"the brokers say so; {who} in it, and joining would have disturbed them")
+        who = (
+            "it could not be joined in time" if not group.members else "not tried: it would make its members rebalance"
+        )
+        return Finding(what, Status.OK, f"the brokers say so; {who}")
     if group.offsets is Tried.WORKED:
         return Finding(what, Status.UNKNOWN, "its offsets can be read (Describe); whether it can be joined is not told")
     return Finding(what, Status.UNKNOWN, "these brokers do not tell; joining will")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -59,12 +60,13 @@ def _tried(settings: Settings) -> list[Finding]:
 
     from consumer.checks.cluster import ask_cluster  # noqa: PLC0415
     from consumer.checks.model import check_model  # noqa: PLC0415
-    from consumer.kafka.config import ConfigError  # noqa: PLC0415
+    from consumer.kafka.config import LIBRARY_LOG, ConfigError  # noqa: PLC0415
     from consumer.kafka.errors import find_kafka_error  # noqa: PLC0415
     from consumer.service.kafka import connection_of, membership_of  # noqa: PLC0415
     from consumer.service.logs import configure_logging  # noqa: PLC0415
 
     configure_logging("error", "auto", sys.stderr)
+    LIBRARY_LOG.setLevel(logging.CRITICAL)  # what goes wrong is told by the findings
     kafka = settings.kafka
     topics = (kafka.input_topic, kafka.output_topic, kafka.dead_letter_topic)
     try:
@@ -123,4 +125,11 @@ def _show(findings: Sequence[Finding], *, as_one_object: bool) -> None:
         print("\nTo do:")
         for line in todo:
             print(f"  {line}")
-    print("\nall is well" if passed(findings) else "\nthe consumer would not run like this", flush=True)
+    print(f"\n{_verdict(findings)}", flush=True)
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    if not passed(findings):
+        return "The consumer would not run like this."
+    unknown = sum(finding.status is Status.UNKNOWN for finding in findings)
+    return f"Nothing is wrong; {unknown} of {len(findings)} things could not be told." if unknown else "All is well."

@@ -66,8 +66,6 @@ def open_input(given: str, wanted: Format | None, max_bytes: int, paths: Mapping
         raise UnreadableInput(f"{given} cannot be read: {os.strerror(error.errno or 0)}") from None
     name = "stdin" if given == STDIN else Path(given).name
     status = os.fstat(file.fileno())
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableInput(f"{given} is a folder: name a file")
     regular = stat.S_ISREG(status.st_mode) and given != STDIN
     try:
         beginning = _peek(file, regular=regular)

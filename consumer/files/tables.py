@@ -18,8 +18,8 @@ Column = tuple[int, tuple[str, ...]]
 """Where a column stands, and where its value goes in the event."""
 
 
-def choose_columns(there: Sequence[str], paths: Mapping[str, str]) -> tuple[list[Column], bool]:
-    """The columns that hold a comment's fields, and whether one of them is its id.
+def choose_columns(there: Sequence[str], paths: Mapping[str, str]) -> list[Column]:
+    """The columns that hold a comment's fields.
 
     Args:
         there: The table's columns in order.
@@ -36,8 +36,7 @@ def choose_columns(there: Sequence[str], paths: Mapping[str, str]) -> tuple[list
             f"there is no column {paths['text']!r} for the text; there are: {names}. Name it with "
             '--events.fields \'{"text": "COLUMN"}\''
         )
-    columns = [(there.index(path), tuple(path.split("."))) for path in paths.values() if path in there]
-    return columns, paths["id"] in there
+    return [(there.index(path), tuple(path.split("."))) for path in paths.values() if path in there]
 
 
 class _Spoiled(Exception):
@@ -49,7 +48,7 @@ class _Spoiled(Exception):
 
 
 class CommaSeparated:
-    """CSV with a header (RFC 4180): quoted fields may span lines. A record without an id is given its line's number."""
+    """CSV with a header (RFC 4180): quoted fields may span lines."""
 
     def __init__(
         self, read: Callable[[int], bytes], max_bytes: int, size: int | None, paths: Mapping[str, str]
@@ -58,7 +57,6 @@ class CommaSeparated:
         self._max_bytes = max_bytes
         self._size = size
         self._paths = paths
-        self._id_path = tuple(paths["id"].split("."))
         self._text_path = tuple(paths["text"].split("."))
         self._waiting: deque[Line] = deque()
         self._last = 0  # line that was taken last
@@ -75,7 +73,6 @@ class CommaSeparated:
         incoming = self._lines.chunks()
         columns: list[Column] | None = None
         width = 0
-        has_id = False
         entries: list[Entry] = []
         records = csv.reader(self._decoded(incoming), strict=True)
         while True:
@@ -101,23 +98,21 @@ class CommaSeparated:
             if not record:  # a blank line
                 continue
             if columns is None:
-                columns, has_id = choose_columns(record, self._paths)
+                columns = choose_columns(record, self._paths)
                 width = len(record)
                 continue
-            entries.append(self._entry(record, columns, width, has_id))
+            entries.append(self._entry(record, columns, width))
             if len(entries) >= ROWS or not self._waiting:
                 yield entries
                 entries = []
         if entries:
             yield entries
 
-    def _entry(self, record: list[str], columns: list[Column], width: int, has_id: bool) -> Entry:
+    def _entry(self, record: list[str], columns: list[Column], width: int) -> Entry:
         number = self._began
         if len(record) != width:
             return unreadable(number, "invalid_csv", f"it has {len(record)} fields, and the header has {width}")
         values = [(path, record[place]) for place, path in columns if record[place] or path == self._text_path]
-        if not has_id:
-            values.append((self._id_path, str(number)))
         return as_json(number, nested(values), self._max_bytes)
 
     def _decoded(self, incoming: Iterator[list[Line]]) -> Iterator[str]:
@@ -140,7 +135,7 @@ class CommaSeparated:
 
 
 class Parquet:
-    """A Parquet file. A row without an id column is given its row number, from 1."""
+    """A Parquet file."""
 
     def __init__(self, path: Path, max_bytes: int, paths: Mapping[str, str]) -> None:
         """Open it.
@@ -161,10 +156,9 @@ class Parquet:
         except self._broken as error:
             raise UnreadableInput(f"it is no Parquet file that can be read ({type(error).__name__})") from None
         there = list(self._file.schema_arrow.names)
-        columns, self._has_id = choose_columns(there, paths)
+        columns = choose_columns(there, paths)
         self._names = [there[place] for place, _ in columns]
         self._targets = [path for _, path in columns]
-        self._id_path = tuple(paths["id"].split("."))
         self._max_bytes = max_bytes
         self._read = 0
 
@@ -190,7 +184,5 @@ class Parquet:
             for row in zip(*columns, strict=True):
                 self._read += 1
                 values = [(path, value) for path, value in zip(self._targets, row, strict=True) if value is not None]
-                if not self._has_id:
-                    values.append((self._id_path, str(self._read)))
                 entries.append(as_json(self._read, nested(values), self._max_bytes))
             yield entries
