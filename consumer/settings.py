@@ -28,36 +28,52 @@ def _split_names(value: object) -> object:
 class ModelSettings(Group):
     """The classifier. A preset fills these in for a known model (--preset)."""
 
-    source: str = Field(min_length=1, description="Checkpoint folder, or Hugging Face hub id with --model.revision.")
+    source: str = Field(
+        min_length=1,
+        description="Checkpoint folder, or Hugging Face hub id with model.revision. A folder in production: nothing to fetch.",
+    )
     revision: str | None = Field(
         default=None, description="Commit of the hub's repository, 40 hex digits; for a folder, a name of your own."
     )
     label_names: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split_names)] = Field(
-        default=None, description="Label names in logit order, with commas between; the checkpoint's own if not given."
+        default=None,
+        description="Label names in logit order, with commas between; the checkpoint's own if not given. Give them where "
+        "the checkpoint says LABEL_0.",
     )
     problem_type: Literal["multi_label_classification", "single_label_classification"] | None = Field(
         default=None,
-        description="Whether labels are independent or exclude each other; config.json's if not given.",
+        description="Whether labels are independent or exclude each other; config.json's if not given. Set it where "
+        "config.json is silent or wrong.",
     )
     preprocessing: str = Field(
-        default="none", description="What is done to a text before the tokeniser, by preset name."
+        default="none",
+        description="What is done to a text before the tokeniser, by preset name: none, or seed for models trained on texts "
+        "prepared like the seed's. As the training did it; another one changes the scores.",
     )
     max_tokens: int | None = Field(
         default=None,
         ge=3,
-        description="Longest input in tokens; longer texts are cut. The model's own limit if not given.",
+        description="Longest input in tokens; longer texts are cut. The model's own limit if not given; a lower one bounds "
+        "the time that a long comment takes.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where to run; auto takes a GPU if there is one."
+        default="auto",
+        description="Where to run; auto takes a GPU if there is one. Name it where a missing GPU should be an error.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="Number format of the forward pass; auto takes bfloat16 where the device has it."
+        default="auto",
+        description="Number format of the forward pass; auto takes bfloat16 where the device has it. float32 where scores "
+        "must be the same on every machine.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads of the forward pass; all cores this process may use if not given."
+        default=None,
+        ge=1,
+        description="CPU threads of the forward pass; all cores this process may use if not given. Fewer where others "
+        "share the cores.",
     )
     allow_download: bool = Field(
-        default=False, description="Fetch the pinned revision from the hub if it is not on disk."
+        default=False,
+        description="Fetch the pinned revision from the hub if it is not on disk. For a first try; not in production.",
     )
 
     @field_validator("preprocessing")
@@ -87,10 +103,16 @@ class BatchSettings(Group):
         "more is no faster there, and slower to answer under load. 16384 and more on a GPU.",
     )
     max_wait: float = Field(
-        default=0.05, ge=0, le=60, description="Seconds the oldest comment waits for company while the model is busy."
+        default=0.05,
+        ge=0,
+        le=60,
+        description="Seconds the oldest comment waits for company while the model is busy. Lower for latency under "
+        "light load; under full load batches fill before it passes.",
     )
     idle_dispatch: bool = Field(
-        default=True, description="Hand over what there is as soon as the model has nothing to do: lowest latency."
+        default=True,
+        description="Hand over what there is as soon as the model has nothing to do: lowest latency. Off for fewer, "
+        "fuller batches on a GPU that others share.",
     )
 
 
@@ -98,14 +120,26 @@ class FlowSettings(Group):
     """How much may be on its way at once; at a limit, reading pauses."""
 
     max_records: int = Field(
-        default=4096, ge=1, description="Records in flight: also the most that a crash makes anyone see twice."
+        default=4096,
+        ge=1,
+        description="Records in flight: also the most that a crash makes anyone see twice. Some ten times "
+        "batch.max_comments.",
     )
-    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Bytes in flight, as received.")
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        description="Bytes in flight, as received. Bounds memory where comments are large.",
+    )
     max_tokens: int = Field(
-        default=128 * 1024, ge=1, description="Tokens in flight, by the bound known before tokenising."
+        default=128 * 1024,
+        ge=1,
+        description="Tokens in flight, by the bound known before tokenising. At least a few times batch.max_tokens.",
     )
     low_mark: float = Field(
-        default=0.5, gt=0, lt=1, description="Share of the limits at which a paused reader goes on."
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="Share of the limits at which a paused reader goes on. Lower pauses less often and refetches less.",
     )
 
 
@@ -122,7 +156,8 @@ class DeliverySettings(Group):
         default=5.0,
         gt=0,
         le=60,
-        description="Seconds a partition that moves away may wait for the batch that holds it.",
+        description="Seconds a partition that moves away may wait for the batch that holds it. Some batches' time; longer "
+        "delays the whole group's rebalance.",
     )
 
 
@@ -130,17 +165,30 @@ class CacheSettings(Group):
     """Results kept for texts that come again."""
 
     max_entries: int = Field(
-        default=50_000, ge=0, description="Results kept, about 500 bytes each; 0 keeps none. Live chat repeats itself."
+        default=50_000,
+        ge=0,
+        description="Results kept, about 500 bytes each; 0 keeps none. Live chat repeats itself: a "
+        "larger one saves forward passes as long as memory is there.",
     )
 
 
 class PolicySettings(Group):
     """From scores to labels."""
 
-    name: str = Field(default="default", min_length=1, description="Name of this policy in the labeled events.")
-    default_threshold: float = Field(default=0.5, ge=0, le=1, description="Score from which a label is flagged.")
+    name: str = Field(
+        default="default",
+        min_length=1,
+        description="Name of this policy in the labeled events, beside its digest. One that people know it by.",
+    )
+    default_threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Score from which a label is flagged. Higher flags less; choose it by an evaluation.",
+    )
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
-        default_factory=dict, description="Threshold of single labels, by name; wins over the default."
+        default_factory=dict,
+        description='Threshold (score) of single labels by name, such as {"Chat": 0.8}; wins over the default.',
     )
 
 
@@ -148,7 +196,10 @@ class EventSettings(Group):
     """What is read and written."""
 
     max_bytes: int = Field(
-        default=262_144, ge=256, description="Largest value in bytes that is decoded; larger ones become dead letters."
+        default=262_144,
+        ge=256,
+        description="Largest value in bytes that is decoded; larger ones become dead letters. "
+        "Well above the longest comment of the platform.",
     )
     fields: dict[str, str] = Field(
         default_factory=dict,
@@ -156,7 +207,8 @@ class EventSettings(Group):
         '{"text": "snippet.displayMessage"}; an empty path says that there is no such field.',
     )
     include_text: bool = Field(
-        default=False, description="Put the comment's text into the labeled event. It is personal data."
+        default=False,
+        description="Put the comment's text into the labeled event. It is personal data: only where readers need it.",
     )
 
 
@@ -164,25 +216,46 @@ class DeadLetterSettings(Group):
     """What a dead letter holds, and how many are too many: then the program stops."""
 
     coordinates_only: bool = Field(
-        default=False, description="Write where the record is and why it failed, without its key, value and headers."
+        default=False,
+        description="Write where the record is and why it failed, without its key, value and headers: where dead "
+        "letters may not hold personal data.",
     )
-    model_run: int = Field(default=10, ge=0, description="Most texts in a row that may break the model; 0: any.")
+    model_run: int = Field(
+        default=10,
+        ge=0,
+        description="Most texts in a row that may break the model; 0: any. A few: more is a broken model.",
+    )
     model_ratio: float = Field(
-        default=0.05, ge=0, le=1, description="Largest share of the last texts that may break the model; 0: any."
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Largest share of the last texts that may break the model; 0: any. A few percent.",
     )
-    decode_run: int = Field(default=0, ge=0, description="Most malformed records in a row; 0: any.")
+    decode_run: int = Field(
+        default=0,
+        ge=0,
+        description="Most malformed records in a row; 0: any. Set it where a producer's mistake should stop this program.",
+    )
     decode_ratio: float = Field(
-        default=0.0, ge=0, le=1, description="Largest share of malformed records among the last ones; 0: any."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Largest share of malformed records among the last ones; 0: any. As dead_letters.decode_run.",
     )
     window: int = Field(
-        default=1000, ge=1, description="How many of the last records (or texts) the shares are taken of."
+        default=1000,
+        ge=1,
+        description="How many of the last records (or texts) the shares are taken of. Larger is calmer and slower to stop.",
     )
 
 
 class HttpSettings(Group):
     """The health and metrics endpoint: /livez, /readyz and /metrics."""
 
-    enabled: bool = Field(default=True, description="Whether it is there at all.")
+    enabled: bool = Field(
+        default=True,
+        description="Whether it is there at all. Kubernetes needs it; off where nobody asks and ports are scarce.",
+    )
     host: str = Field(default="0.0.0.0", description="Address to listen on; 127.0.0.1 for this host alone.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
@@ -191,12 +264,14 @@ class LogSettings(Group):
     """What is logged, to standard error. Never texts, keys or header values."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is shown."
+        default="info", description="Least level that is shown. debug only to look for something."
     )
     format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="JSON lines or text; auto is text on a terminal."
+        default="auto", description="JSON lines or text; auto is text on a terminal. json where logs are collected."
     )
-    summary_interval: float = Field(default=10.0, ge=1, description="Seconds between summary lines.")
+    summary_interval: float = Field(
+        default=10.0, ge=1, description="Seconds between summary lines. Longer where logs are paid for by the line."
+    )
 
 
 class AnySettings(BaseSettings):
@@ -211,7 +286,9 @@ class AnySettings(BaseSettings):
         env_ignore_empty=True,
     )
 
-    config: Path | None = Field(default=None, description="TOML file with settings; flags and environment win over it.")
+    config: Path | None = Field(
+        default=None, description="TOML file with settings; flags and environment win over it. For what stays the same."
+    )
     preset: str | None = Field(
         default=None,
         description="Shipped settings for a known model, such as tvl-general-layer; everything else wins over it.",

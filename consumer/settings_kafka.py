@@ -74,14 +74,29 @@ class KafkaSettings(Group):
     bootstrap_servers: str = Field(
         description="Brokers to start from, HOST:PORT with commas between; two or three are enough."
     )
-    group_id: str = Field(default="comment-consumer", min_length=1, description="Consumer group; every copy shares it.")
-    input_topic: str = Field(default="comments", pattern=TOPIC_NAME, description="Topic to read comment events from.")
-    output_topic: str = Field(default="labeled-comments", pattern=TOPIC_NAME, description="Topic for labeled events.")
+    group_id: str = Field(
+        default="comment-consumer",
+        min_length=1,
+        description="Consumer group; every copy shares it, and another name reads everything anew.",
+    )
+    input_topic: str = Field(
+        default="comments",
+        pattern=TOPIC_NAME,
+        description="Topic to read comment events from. Its partitions bound how many copies can work.",
+    )
+    output_topic: str = Field(
+        default="labeled-comments",
+        pattern=TOPIC_NAME,
+        description="Topic for labeled events. As many partitions as the input is a good start.",
+    )
     dead_letter_topic: str = Field(
-        default="comments-dead-letters", pattern=TOPIC_NAME, description="Topic for records that cannot be labeled."
+        default="comments-dead-letters",
+        pattern=TOPIC_NAME,
+        description="Topic for records that cannot be labeled. One partition and a long retention.",
     )
     client_id: str = Field(
-        default="comment-consumer", description="Name of this client in the brokers' logs and quotas."
+        default="comment-consumer",
+        description="Name of this client in the brokers' logs and quotas. The deployment's name.",
     )
     group_protocol: Literal["classic", "consumer"] = Field(
         default="classic", description="Rebalance protocol; consumer (KIP-848) needs brokers of version 4.0 or later."
@@ -92,13 +107,18 @@ class KafkaSettings(Group):
     )
     start_position: StartPosition = Field(
         default="earliest",
-        description="Where a group without offsets begins: earliest, latest, or an ISO time with its zone.",
+        description="Where a group without offsets begins: earliest, latest, or an ISO time with its zone. earliest loses "
+        "nothing; latest to skip a history that nobody moderates.",
     )
     out_of_range: Literal["stop", "earliest", "latest"] = Field(
         default="stop",
-        description="When committed offsets were deleted before they were read: stop, or go on from there.",
+        description="When committed offsets were deleted before they were read: stop, or go on from there. stop, because "
+        "comments were lost: somebody should know.",
     )
-    security_protocol: SecurityProtocol = Field(default="plaintext", description="How to talk to the brokers.")
+    security_protocol: SecurityProtocol = Field(
+        default="plaintext",
+        description="How to talk to the brokers: ssl or sasl_ssl over any network, plaintext on one host.",
+    )
     allow_plaintext: bool = Field(
         default=False,
         description="Allow comments and passwords to cross the network unencrypted. Leave off if TLS is there.",
@@ -107,20 +127,34 @@ class KafkaSettings(Group):
         default=None,
         description="How to log in, with sasl_plaintext and sasl_ssl; SCRAM-SHA-512 where there is a choice.",
     )
-    sasl_username: str | None = Field(default=None, description="User name to log in with.")
-    sasl_password: SecretStr | None = Field(default=None, description="Password to log in with; better as a file.")
-    sasl_password_file: Path | None = Field(default=None, description="File that holds the password.")
-    ssl_ca_location: Path | None = Field(
-        default=None, description="Certificates to trust, PEM; the system's own if not given."
+    sasl_username: str | None = Field(
+        default=None, description="User name to log in with. One for this program alone, so that its rights can be few."
     )
-    ssl_certificate_location: Path | None = Field(default=None, description="This client's certificate, PEM.")
-    ssl_key_location: Path | None = Field(default=None, description="This client's private key, PEM.")
+    sasl_password: SecretStr | None = Field(default=None, description="Password to log in with; better as a file.")
+    sasl_password_file: Path | None = Field(
+        default=None, description="File that holds the password. The best way in a container: a mounted secret."
+    )
+    ssl_ca_location: Path | None = Field(
+        default=None,
+        description="Certificates to trust, PEM; the system's own if not given. Needed for a private authority.",
+    )
+    ssl_certificate_location: Path | None = Field(
+        default=None, description="This client's certificate, PEM, where the brokers ask for one (mTLS)."
+    )
+    ssl_key_location: Path | None = Field(
+        default=None, description="This client's private key, PEM; goes with the certificate."
+    )
     ssl_key_password: SecretStr | None = Field(
         default=None, description="Password of the private key; better as a file."
     )
-    ssl_key_password_file: Path | None = Field(default=None, description="File that holds the private key's password.")
+    ssl_key_password_file: Path | None = Field(
+        default=None, description="File that holds the private key's password. Better than the password itself."
+    )
     extra: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, repr=False, description="Other librdkafka options by their own names, passed on as given."
+        default_factory=dict,
+        repr=False,
+        description="Other librdkafka options by their own names, passed on as given. Leave alone what is not "
+        "understood; those that the guarantee rests on are refused.",
     )
 
     @property

@@ -48,7 +48,7 @@ def judge(needs: Needs, facts: ClusterFacts) -> list[Finding]:
         _encryption(needs),
     ]
     for (setting, name), topic in zip(needs.topics, facts.topics, strict=True):
-        findings.append(_topic(setting, name, topic))
+        findings.append(_topic(needs, setting, name, topic))
     findings += _rights(needs, facts)
     return [*findings, *_sizes(needs, facts.topics)]
 
@@ -90,7 +90,7 @@ def _encryption(needs: Needs) -> Finding:
     )
 
 
-def _topic(setting: str, name: str, topic: TopicFacts) -> Finding:
+def _topic(needs: Needs, setting: str, name: str, topic: TopicFacts) -> Finding:
     what = f"topic {name}"
     if topic.hidden:
         return Finding(what, Status.UNKNOWN, "not to be seen without a right to it; see the rights below")
@@ -143,10 +143,8 @@ def _group_right(needs: Needs, group: GroupFacts) -> Finding:
     if group.join is Tried.WORKED:
         return Finding(what, Status.OK, "tried: joined and left; the group had no members")
     if group.allowed is not None:
-        who = (
-            "it could not be joined in time" if not group.members else "not tried: it would make its members rebalance"
-        )
-        return Finding(what, Status.OK, f"the brokers say so; {who}")
+        tried = "not tried: its members would rebalance" if group.members else "it could not be joined in time"
+        return Finding(what, Status.OK, f"the brokers say so; {tried}")
     if group.offsets is Tried.WORKED:
         return Finding(what, Status.UNKNOWN, "its offsets can be read (Describe); whether it can be joined is not told")
     return Finding(what, Status.UNKNOWN, "these brokers do not tell; joining will")

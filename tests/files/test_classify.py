@@ -166,7 +166,7 @@ class TestRefusals:
         ("arguments", "said"),
         [
             (["nothing.jsonl"], b"nothing.jsonl cannot be read: No such file"),
-            (["."], b". is a folder"),
+            (["."], b". cannot be read: Is a directory"),
             (["--kafka.group-id", "x"], b"--kafka.group-id: there is no such setting"),
             (["--bogus", "SECRET"], b"--bogus: there is no such setting"),
             (["a", "--batch.max-comments", "0"], b"batch.max_comments"),
@@ -199,7 +199,8 @@ class TestRefusals:
 
 class TestKilled:
     @pytest.fixture(scope="class")
-    def source(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def source(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = tmp_path_factory.mktemp("killed") / "in.jsonl"
         texts = [f"第{number % 700}局 加油{'!' * (number % 13)}" for number in range(3000)]
         lines = [json.dumps({"id": number, "text": text}) for number, text in enumerate(texts)]
@@ -208,7 +209,8 @@ class TestKilled:
         return file
 
     @pytest.fixture(scope="class")
-    def whole(self, source: Path) -> bytes:
+    @classmethod
+    def whole(cls, source: Path) -> bytes:
         """What a run that nobody interrupts writes."""
         out = source.with_name("whole.jsonl")
         assert classify(source, "--out", out, *SmallBatches.flags).returncode == 1
