@@ -30,15 +30,16 @@ class ModelSettings(Group):
 
     source: str = Field(
         min_length=1,
-        description="Checkpoint folder, or Hugging Face hub id with model.revision. A folder in production: nothing to fetch.",
+        description="Checkpoint folder, or Hugging Face hub id with model.revision. A folder in production: "
+        "nothing to fetch.",
     )
     revision: str | None = Field(
         default=None, description="Commit of the hub's repository, 40 hex digits; for a folder, a name of your own."
     )
     label_names: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split_names)] = Field(
         default=None,
-        description="Label names in logit order, with commas between; the checkpoint's own if not given. Give them where "
-        "the checkpoint says LABEL_0.",
+        description="Label names in logit order, with commas between; the checkpoint's own if not given. Give "
+        "them where the checkpoint says LABEL_0.",
     )
     problem_type: Literal["multi_label_classification", "single_label_classification"] | None = Field(
         default=None,
@@ -47,14 +48,15 @@ class ModelSettings(Group):
     )
     preprocessing: str = Field(
         default="none",
-        description="What is done to a text before the tokeniser, by preset name: none, or seed for models trained on texts "
-        "prepared like the seed's. As the training did it; another one changes the scores.",
+        description="What is done to a text before the tokeniser, by preset name: none, or seed for models "
+        "trained on texts prepared like the seed's. As the training did it; another one changes the "
+        "scores.",
     )
     max_tokens: int | None = Field(
         default=None,
         ge=3,
-        description="Longest input in tokens; longer texts are cut. The model's own limit if not given; a lower one bounds "
-        "the time that a long comment takes.",
+        description="Longest input in tokens; longer texts are cut. The model's own limit if not given; a lower "
+        "one bounds the time that a long comment takes.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
@@ -62,8 +64,8 @@ class ModelSettings(Group):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="Number format of the forward pass; auto takes bfloat16 where the device has it. float32 where scores "
-        "must be the same on every machine.",
+        description="Number format of the forward pass; auto takes bfloat16 where the device has it. float32 "
+        "where scores must be the same on every machine.",
     )
     threads: int | None = Field(
         default=None,
@@ -156,8 +158,8 @@ class DeliverySettings(Group):
         default=5.0,
         gt=0,
         le=60,
-        description="Seconds a partition that moves away may wait for the batch that holds it. Some batches' time; longer "
-        "delays the whole group's rebalance.",
+        description="Seconds a partition that moves away may wait for the batch that holds it. Some batches' "
+        "time; longer delays the whole group's rebalance.",
     )
 
 
@@ -234,7 +236,8 @@ class DeadLetterSettings(Group):
     decode_run: int = Field(
         default=0,
         ge=0,
-        description="Most malformed records in a row; 0: any. Set it where a producer's mistake should stop this program.",
+        description="Most malformed records in a row; 0: any. Set it where a producer's mistake should stop this "
+        "program.",
     )
     decode_ratio: float = Field(
         default=0.0,
@@ -245,7 +248,8 @@ class DeadLetterSettings(Group):
     window: int = Field(
         default=1000,
         ge=1,
-        description="How many of the last records (or texts) the shares are taken of. Larger is calmer and slower to stop.",
+        description="How many of the last records (or texts) the shares are taken of. Larger is calmer and slower"
+        " to stop.",
     )
 
 
@@ -257,7 +261,12 @@ class HttpSettings(Group):
         description="Whether it is there at all. Kubernetes needs it; off where nobody asks and ports are scarce.",
     )
     host: str = Field(default="0.0.0.0", description="Address to listen on; 127.0.0.1 for this host alone.")
-    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one. The one that the probes and the scraper are told.",
+    )
 
 
 class LogSettings(Group):

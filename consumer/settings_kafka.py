@@ -107,13 +107,13 @@ class KafkaSettings(Group):
     )
     start_position: StartPosition = Field(
         default="earliest",
-        description="Where a group without offsets begins: earliest, latest, or an ISO time with its zone. earliest loses "
-        "nothing; latest to skip a history that nobody moderates.",
+        description="Where a group without offsets begins: earliest, latest, or an ISO time with its zone. "
+        "earliest loses nothing; latest to skip a history that nobody moderates.",
     )
     out_of_range: Literal["stop", "earliest", "latest"] = Field(
         default="stop",
-        description="When committed offsets were deleted before they were read: stop, or go on from there. stop, because "
-        "comments were lost: somebody should know.",
+        description="When committed offsets were deleted before they were read: stop, or go on from there. stop, "
+        "because comments were lost: somebody should know.",
     )
     security_protocol: SecurityProtocol = Field(
         default="plaintext",

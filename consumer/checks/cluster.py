@@ -37,21 +37,22 @@ def ask_cluster(connection: Connection, membership: Membership, topics: Sequence
     heard: list[KafkaError] = []
     admin = AdminClient({**admin_config(connection), "error_cb": heard.append})  # type: ignore[dict-item]
     try:
-        brokers = len(admin.list_topics(topics[0], timeout=ASK_TIMEOUT).brokers)
-        found = [_topic(admin, topic) for topic in topics]
+        cluster = admin.list_topics(topics[0], timeout=ASK_TIMEOUT)
+        # What is asked of an administrator goes to the controller, and would wait for one.
+        describes = cluster.controller_id in cluster.brokers
+        found = [_topic(admin, topic, describes=describes) for topic in topics]
     except KafkaException as error:
         admin.poll(0)  # serves the error callback; asking does not
         telling = sorted(heard, key=lambda each: each.code() not in _TELLING)
         reason = telling[0] if telling else find_kafka_error(error)
         return ClusterFacts(unreachable=advise(reason) if reason else type(error).__name__)
-    group = _group(admin, connection, membership)
-    fetch = Tried.NOT_TRIED
-    if found[0].partitions:
-        fetch = _fetch(connection, membership)
-    return ClusterFacts(brokers, tuple(found), fetch, group)
+    readable = found[0].partitions > 0
+    group = _group(admin, connection, membership, describes=describes, joins=readable)
+    fetch = _fetch(connection, membership) if readable else Tried.NOT_TRIED
+    return ClusterFacts(len(cluster.brokers), tuple(found), fetch, group)
 
 
-def _topic(admin: AdminClient, name: str) -> TopicFacts:
+def _topic(admin: AdminClient, name: str, *, describes: bool) -> TopicFacts:
     found = admin.list_topics(name, timeout=ASK_TIMEOUT).topics[name]
     if found.error is not None:
         return TopicFacts(
@@ -59,13 +60,15 @@ def _topic(admin: AdminClient, name: str) -> TopicFacts:
             hidden=found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED,
         )
     partitions = found.partitions
-    description = _answer(
-        lambda: admin.describe_topics(
-            TopicCollection([name]), include_authorized_operations=True, request_timeout=ASK_TIMEOUT
-        )[name]
-    )
-    resource = ConfigResource(ResourceType.TOPIC, name)
-    config = _answer(lambda: admin.describe_configs([resource], request_timeout=ASK_TIMEOUT)[resource])
+    description = config = None
+    if describes:
+        description = _answer(
+            lambda: admin.describe_topics(
+                TopicCollection([name]), include_authorized_operations=True, request_timeout=ASK_TIMEOUT
+            )[name]
+        )
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        config = _answer(lambda: admin.describe_configs([resource], request_timeout=ASK_TIMEOUT)[resource])
     limit = None if config is None or "max.message.bytes" not in config else config["max.message.bytes"].value
     return TopicFacts(
         partitions=len(partitions),
@@ -76,14 +79,20 @@ def _topic(admin: AdminClient, name: str) -> TopicFacts:
     )
 
 
-def _group(admin: AdminClient, connection: Connection, membership: Membership) -> GroupFacts:
+def _group(
+    admin: AdminClient, connection: Connection, membership: Membership, *, describes: bool, joins: bool
+) -> GroupFacts:
+    """Ask about the group; try to join it only if that is worth while and disturbs nobody."""
     group = membership.group_id
     members: int | None = None
     allowed: frozenset[str] | None = None
     try:
-        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=ASK_TIMEOUT)
-        found = asked[group].result(ASK_TIMEOUT + 1)
-        members, allowed = len(found.members), _names(found)
+        if describes:
+            asked = admin.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=ASK_TIMEOUT
+            )
+            found = asked[group].result(ASK_TIMEOUT + 1)
+            members, allowed = len(found.members), _names(found)
     except (KafkaException, TimeoutError) as error:
         reason = find_kafka_error(error)
         if reason is not None and reason.code() in _DENIED:
@@ -92,7 +101,7 @@ def _group(admin: AdminClient, connection: Connection, membership: Membership) -
             members = 0
     offsets = _read_offsets(connection, membership)
     join = Tried.NOT_TRIED
-    if members == 0 and offsets is not Tried.DENIED:
+    if joins and members == 0 and offsets is not Tried.DENIED:
         join = _join(connection, membership)
     return GroupFacts(members, allowed, offsets, join)
 

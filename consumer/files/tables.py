@@ -69,7 +69,7 @@ class CommaSeparated:
 
     def chunks(self) -> Iterator[list[Entry]]:
         """See :meth:`~consumer.files.entries.Reader.chunks`."""
-        csv.field_size_limit(self._max_bytes + 1)
+        csv.field_size_limit(2 * self._max_bytes + 2)  # a record is bounded below, before one of its fields is
         incoming = self._lines.chunks()
         columns: list[Column] | None = None
         width = 0
