@@ -8,6 +8,7 @@ Threads meet at queues: the reader's here, the model's in :class:`~consumer.serv
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
@@ -48,7 +49,8 @@ class Watching(Protocol):
 
     def rejected(self, number: int, failure: Failure) -> None: ...
 
-    def update(self, counts: Counts, share: float | None) -> None: ...
+    def update(self, counts: Counts, share: float | None) -> None:
+        """``share`` is how much of the input is done, 0 to 1, where that is known."""
 
 
 class Stopped(Exception):
@@ -112,7 +114,9 @@ class Job:
         self._clock = clock
         self._asked_to_stop = asked_to_stop
         self._watching = watching
-        self._chunks: Queue[list[Entry] | Exception | None] = Queue(CHUNKS)
+        self._chunks: Queue[tuple[list[Entry], float | None] | Exception | None] = Queue(CHUNKS)
+        self._marks: deque[tuple[int, float | None]] = deque()  # last entry of a chunk, and how far that was
+        self._share: float | None = None
         self._over = threading.Event()
         self.counts = Counts()
 
@@ -154,13 +158,16 @@ class Job:
                 if isinstance(chunk, Exception):
                     raise chunk
                 ended = chunk is None
-                self._add(chunk or [])
+                if chunk is not None:
+                    self._add(*chunk)
                 room = not ended and labeler.waiting < CLOSED
             labeler.feed(self._clock(), ended=ended)
             if labeler.busy:
                 self._write(0.0 if took else SHORT)
 
-    def _add(self, entries: list[Entry]) -> None:
+    def _add(self, entries: list[Entry], share: float | None) -> None:
+        if entries:
+            self._marks.append((entries[-1].number, share))
         now = self._clock()
         for entry, decoded in zip(entries, self._ids.decode(entries), strict=True):
             self._labeler.add(entry.number, decoded, now)
@@ -180,19 +187,21 @@ class Job:
         counts.rejected += len(written.rejected)
         for number, failure in written.rejected:
             self._watching.rejected(number, failure)
-        self._watching.update(counts, self._reader.share)
+        while self._marks and self._marks[0][0] <= rows[-1].number:
+            self._share = self._marks.popleft()[1]
+        self._watching.update(counts, self._share)
 
     def _read(self) -> None:
         try:
             for chunk in self._reader.chunks():
-                self._put(chunk)
+                self._put((chunk, self._reader.share))
                 if self._over.is_set():
                     return
             self._put(None)
         except Exception as error:
             self._put(error)
 
-    def _put(self, chunk: list[Entry] | Exception | None) -> None:
+    def _put(self, chunk: tuple[list[Entry], float | None] | Exception | None) -> None:
         while not self._over.is_set():
             try:
                 self._chunks.put(chunk, timeout=LONG)

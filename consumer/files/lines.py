@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-READ: Final = 256 * 1024
+READ: Final = 64 * 1024
 """Bytes asked for at once; a pipe gives what it has."""
 
 _WIDE: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -88,7 +88,7 @@ class PlainLines:
         self._print(line)
 
     def show(self, figures: str, share: float | None) -> None:
-        self._print(figures if share is None else f"{figures}, {min(1.0, share):.0%} read")
+        self._print(figures if share is None else f"{figures}, {min(1.0, share):.0%}")
 
 
 class Teller:

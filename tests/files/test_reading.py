@@ -102,7 +102,8 @@ class TestFormats:
 
     def test_json_lines_pass_over_blank_lines_but_count_them(self):
         chunks = JsonLines(reading(b'{"a":1}\n \r\n\n{"b":2}'), 100, None).chunks()
-        assert [(entry.number, entry.value) for chunk in chunks for entry in chunk] == [
+        found = [(entry.number, entry.value) for chunk in chunks for entry in chunk]
+        assert found == [
             (1, b'{"a":1}'),
             (4, b'{"b":2}'),
         ]
