@@ -80,6 +80,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
         stack.callback(source.file.close)
         before = source.state()
         out = None if plan.out is None else _usable(Path(plan.out), source)
+        _check_report(plan)
         checkpoint = assembly.open_checkpoint(settings.model)
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
@@ -147,6 +148,18 @@ def _usable(out: Path, source: OpenInput) -> Path:
     if out.exists() and _is_ordinary(out) and out.stat().st_size and not out.with_name(out.name + SUFFIX).exists():
         raise CannotResume(f"{out} is there already, and is no run that was begun: remove it or name another file")
     return out
+
+
+def _check_report(plan: Plan) -> None:
+    """Refuse to write a report over something else."""
+    if plan.report is None:
+        return
+    report = Path(plan.report)
+    begun = plan.out is not None and Path(plan.out + SUFFIX).exists()
+    if not report.parent.is_dir() or report.is_dir():
+        raise CannotResume(f"--report: {report} is no file in a folder that is there")
+    if report.exists() and (not _is_ordinary(report) or (report.stat().st_size and not begun)):
+        raise CannotResume(f"--report: {report} is there already: remove it or name another file")
 
 
 def _stamp(

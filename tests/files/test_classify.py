@@ -197,6 +197,14 @@ class TestRefusals:
         assert out.read_text() == "precious"
 
 
+    def test_a_report_is_never_written_over_something_else(self, here: Callable[..., Done], tmp_path: Path):
+        source = tmp_path / "in.txt"
+        source.write_text("GG\n")
+        done = here(source, "--report", source)
+        assert (done.returncode, source.read_text()) == (2, "GG\n")
+        assert b"--report" in done.stderr
+
+
 class TestKilled:
     @pytest.fixture(scope="class")
     @classmethod
