@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from consumer.demo.comments import LABELS
 from consumer.training.fitting import THREADS
-
-if TYPE_CHECKING:
-    from consumer.training.demo_model import Report
+from consumer.training.report import Report
 
 _CARD = """\
 # Demo model: volleyball live chat in four classes

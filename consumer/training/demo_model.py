@@ -13,7 +13,6 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import transformers
@@ -25,7 +24,7 @@ from consumer.training import examples
 from consumer.training.card import write_card
 from consumer.training.examples import Example
 from consumer.training.fitting import THREADS, Encoded, Recipe, evaluate, fit, make_deterministic
-from consumer.training.scores import Scores
+from consumer.training.report import Report
 from consumer.training.vocabulary import build_vocabulary
 
 SEED = 2026
@@ -35,20 +34,6 @@ HELD_OUT_COMMENTS = 20_000
 MAX_TOKENS = 512
 TRAINING_MAX_TOKENS = 64
 """Longer texts are cut in training, as the seed model's were; positions beyond stay close to their random start."""
-
-
-class Report(NamedTuple):
-    """What was trained and how good it is. ``unseen`` leaves out held-out texts that also stand in the training set."""
-
-    recipe: Recipe
-    source: str
-    training_digest: str
-    held_out_digest: str
-    training_count: int
-    held_out_count: int
-    parameters: int
-    scores: Scores
-    unseen: Scores
 
 
 def held_out_seed(seed: int) -> int:
