@@ -14,6 +14,7 @@ from confluent_kafka import Consumer
 
 from consumer.checks import cluster
 from consumer.commands.check import check
+from consumer.kafka.config import LIBRARY_LOG
 from tests.support.brokers import Broker
 from tests.support.traffic import Topics, committed, end_offsets, unique_topics
 
@@ -29,6 +30,7 @@ def checked(
     """The command's exit code and its findings; logging is put back afterwards."""
     root = logging.getLogger()
     logs = (root.handlers[:], root.level, structlog.get_config())
+    library_level = LIBRARY_LOG.level
     monkeypatch.delenv("CONSUMER_CONFIG", raising=False)
     if request.cls is TestWithoutABroker:
         monkeypatch.setattr(cluster, "ASK_TIMEOUT", 0.5)
@@ -42,6 +44,7 @@ def checked(
     yield run
     root.handlers[:], level, config = logs
     root.setLevel(level)
+    LIBRARY_LOG.setLevel(library_level)
     structlog.configure(**config)
 
 

@@ -196,7 +196,6 @@ class TestRefusals:
         assert b"is there already" in done.stderr
         assert out.read_text() == "precious"
 
-
     def test_a_report_is_never_written_over_something_else(self, here: Callable[..., Done], tmp_path: Path):
         source = tmp_path / "in.txt"
         source.write_text("GG\n")
