@@ -138,6 +138,19 @@ class TestJournal:
         assert rest.batches == whole.batches[batches:]
         assert path.read_bytes() == b"".join(lines)
 
+    def test_a_line_that_lacks_only_its_end_is_torn(self, tmp_path: Path):
+        path = tmp_path / "p"
+        first = Journal(path, STAMP)
+        label(Labeler(JournaledClassifier(FakeModel(), first), from_file(), 5), ["a", "bb", "ccc", "d"])
+        first.close()
+        whole = path.read_bytes()
+        path.write_bytes(whole.removesuffix(b"\n"))
+        second = Journal(path, STAMP)
+        assert second.left == whole.count(b"\n") - 2
+        label(Labeler(JournaledClassifier(FakeModel(), second), from_file(), 5), ["a", "bb", "ccc", "d"])
+        second.close()
+        assert path.read_bytes() == whole
+
     def test_another_stamp_is_refused_by_name(self, tmp_path: Path):
         Journal(tmp_path / "p", STAMP).close()
         with pytest.raises(CannotResume, match="another model\\. "):
