@@ -17,6 +17,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consumer.classifier.preprocessing import preset
+from consumer.events.mapping import check_overrides
+from consumer.events.shipped import check_name
 from consumer.settings_kafka import Group, KafkaSettings
 
 
@@ -203,15 +205,47 @@ class EventSettings(Group):
         description="Largest value in bytes that is decoded; larger ones become dead letters. "
         "Well above the longest comment of the platform.",
     )
-    fields: dict[str, str] = Field(
+    mapping: str | None = Field(
+        default=None,
+        description="How somebody else's JSON is read: youtube-live-chat, twitch-eventsub-chat, kafka-connect-row, "
+        "cloudevents-structured, cloudevents-binary, or the path of a TOML file of your own like those in "
+        "consumer/events/mappings. Not for the program's own format.",
+    )
+    fields: dict[str, str | tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Where fields stand in the input's JSON if not at the top under their names, such as "
-        '{"text": "snippet.displayMessage"}; an empty path says that there is no such field.',
+        description="Where single fields stand in the input's JSON, over events.mapping, such as "
+        '{"text": "snippet.displayMessage"}; of a list of paths the first that leads to something counts, and an empty '
+        "path says that there is no such field. For what the mapping, or the program's own format, has elsewhere.",
     )
     include_text: bool = Field(
         default=False,
         description="Put the comment's text into the labeled event. It is personal data: only where readers need it.",
     )
+    cloudevents: Literal["off", "binary"] = Field(
+        default="off",
+        description="Whether what is published are CloudEvents 1.0: binary adds their attributes as ce_ headers and "
+        "leaves keys and values as they are. For routers and functions that ask for them.",
+    )
+    cloudevents_source: str = Field(
+        default="/comment-consumer",
+        pattern=r"^[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+$",
+        max_length=255,
+        description="Their source attribute (ce_source), a URI or a path. One for each Kafka cluster whose events meet "
+        "somewhere: event ids name topic, partition and offset alone.",
+    )
+
+    @field_validator("mapping")
+    @classmethod
+    def _is_there(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_name(value)
+        return value
+
+    @field_validator("fields")
+    @classmethod
+    def _are_paths(cls, value: dict[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
+        check_overrides(value)
+        return value
 
 
 class DeadLetterSettings(Group):

@@ -51,8 +51,8 @@ class DeadLetterHeaders(Event):
     )
     error_type: str = Field(
         alias=ERROR_TYPE_HEADER,
-        description="What went wrong, in one word: too_large, invalid_json, not_an_object, invalid_field, "
-        "no_key_no_value, or another. Expect new ones.",
+        description="What went wrong, in one word: too_large, invalid_json, not_an_object, missing_field, "
+        "invalid_field, no_key_no_value, or another. Expect new ones.",
     )
     error_message: str = Field(
         alias=ERROR_MESSAGE_HEADER, description="What went wrong, in words. Holds nothing of the record."

@@ -74,14 +74,20 @@ class LabeledEvent(Event):
     run_id: str | None = Field(
         default=None, min_length=1, description="Set when comments were labeled again on purpose: names that run."
     )
-    comment_id: str = Field(min_length=1, description="The comment's id.")
+    comment_id: str = Field(
+        min_length=1,
+        description="The comment's id. Where the input announced a deletion, that of the deleted comment; where it was "
+        "of another kind and names no comment, the event_id.",
+    )
     status: Literal["labeled", "skipped"] = Field(
         description="labeled: the model read it. skipped: there was nothing for the model to read; see skip_reason."
     )
     skip_reason: str | None = Field(
         default=None,
         min_length=1,
-        description="Only when skipped: why. Known: empty (nothing left after preprocessing). Expect new ones.",
+        description="Only when skipped: why. Known: empty (nothing left after preprocessing), deleted (the input "
+        "announces that this comment was deleted), other_kind (the input says of itself that it is no comment, but a "
+        "new subscriber or the like). Expect new ones.",
     )
     labels: list[LabelScore] = Field(
         description="Every label the model has, in the model's order, flagged or not; empty when skipped."

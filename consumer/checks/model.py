@@ -13,6 +13,8 @@ from consumer.checks.findings import Finding, Status
 from consumer.classifier.runner import Runner
 from consumer.delivery.errors import ModelBroken
 from consumer.delivery.records import Labeled, Partition, Record, ToClassify, Verdict
+from consumer.events.mapping import REQUIRED, FieldMapping
+from consumer.events.paths import Path, exclude_each_other, nested
 from consumer.service import assembly
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings
@@ -23,6 +25,16 @@ TEXTS: Final = ("加油！", "GG", "哈囉 大家好", "This was a great rally!"
 
 def check_model(settings: Settings) -> list[Finding]:
     """Open and load the checkpoint as the consumer would, and run a batch through all of it but Kafka."""
+    try:
+        mapping = assembly.map_fields(settings.events)
+    except BadSettings as wrong:
+        refused = [Finding("mapping", Status.FAILED, line) for line in wrong.lines]
+        return [*refused, *_not_tried("the mapping", "model", "policy", "dry run")]
+    mapped = Finding("mapping", Status.OK, _told(mapping))
+    return [mapped, *_check_engine(settings, mapping)]
+
+
+def _check_engine(settings: Settings, mapping: FieldMapping) -> list[Finding]:
     try:
         checkpoint = assembly.open_checkpoint(settings.model)
         engine = assembly.load(settings.model, checkpoint)
@@ -41,8 +53,7 @@ def check_model(settings: Settings) -> list[Finding]:
         return [model, *refused, *_not_tried("the policy", "dry run")]
     fits = Finding("policy", Status.OK, f"{policy.name}, digest {policy.digest[:16]}…")
 
-    fields = {field: path or field for field, path in settings.events.fields.items()}
-    records = [_record(offset, text, fields) for offset, text in enumerate(TEXTS)]
+    records = [_record(offset, text, mapping) for offset, text in enumerate(TEXTS)]
     began = time.perf_counter()
     try:
         engine.warm_up()
@@ -75,15 +86,24 @@ def _not_tried(because: str, *checks: str) -> Sequence[Finding]:
     return [Finding(check, Status.UNKNOWN, f"not tried: {because} cannot be used") for check in checks]
 
 
-def _record(offset: int, text: str, fields: dict[str, str]) -> Record:
+def _told(mapping: FieldMapping) -> str:
+    """Where comments are, in a line."""
+    told = [f"{name} at {' or '.join(path.spelled for path in mapping.places[name])}" for name in REQUIRED]
+    if mapping.kinds is not None:
+        kinds = " or ".join(path.spelled for path in mapping.all_places["kind.path"])
+        told.append(f"comments are where {kinds} is {' or '.join(mapping.kinds.comments)}")
+    return ", ".join(told)
+
+
+def _record(offset: int, text: str, mapping: FieldMapping) -> Record:
     """A record in the shape that the settings expect."""
-    event: dict[str, object] = {}
-    for field, value in (("id", f"check-{offset}"), ("text", text)):
-        place = event
-        *above, last = fields.get(field, field).split(".")
-        for step in above:
-            inner = place.setdefault(step, {})
-            assert isinstance(inner, dict)
-            place = inner
-        place[last] = value
-    return Record(Partition("check", 0), offset, None, None, orjson.dumps(event))
+    values = {"id": f"check-{offset}", "text": text}
+    if mapping.kinds is not None:
+        values["kind.path"] = mapping.kinds.comments[0]
+    taken: list[tuple[Path, str]] = []
+    for name, value in values.items():
+        free = (p for p in mapping.all_places[name] if not any(exclude_each_other(p, other) for other, _ in taken))
+        taken += [(path, value) for path in free][:1]
+    event = nested((path.steps, value) for path, value in taken if path.header is None)
+    headers = tuple((path.header, value.encode()) for path, value in taken if path.header is not None)
+    return Record(Partition("check", 0), offset, None, None, orjson.dumps(event), headers)

@@ -9,7 +9,8 @@ import orjson
 from pydantic import ValidationError
 
 from consumer.delivery.records import Comment, Decoded, Failure, Headers, Record, Skipped, Stage, ToClassify, Tombstone
-from consumer.events.mapping import FieldMapping, JsonObject
+from consumer.events.mapping import DELETED, OTHER_KIND, FieldMapping, Kind, as_name
+from consumer.events.paths import JsonObject
 from consumer.events.traceparent import read_traceparent
 from consumer.moderation.filters import skip_reason
 from schemas.comment import CommentEvent
@@ -28,7 +29,7 @@ class Decoder:
         max_tokens: The model's limit, [CLS] and [SEP] included.
         max_bytes: Largest value that is parsed.
         max_chars: Only this much of a text is preprocessed and classified; see :meth:`cuts`.
-        mapping: Where the fields stand in the input's JSON.
+        mapping: Where the fields stand in the input's JSON, and which records are comments.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Decoder:
         self._max_bytes = max_bytes
         self._max_chars = max_chars
         self._mapping = (mapping or FieldMapping()).compiled()
+        self._special = self._mapping.tells_kinds or self._mapping.reads_headers
 
     def decode(self, records: Sequence[Record]) -> list[Decoded]:
         """Exactly one result a record, in order. Never raises."""
@@ -69,7 +71,9 @@ class Decoder:
             event = orjson.loads(value)
             if type(event) is not dict:
                 return _failure("not_an_object", "the value is JSON, but not an object")
-            comment = self._comment(self._mapping.apply(event), record.headers)
+            if self._special and (other := self._other(record, event)) is not None:
+                return other
+            comment = self._comment(self._mapping.apply(event, record.headers), record.headers)
             text = comment.text
             text = self._preprocess(text if len(text) <= self._max_chars else text[: self._max_chars])
             reason = skip_reason(text)
@@ -80,7 +84,10 @@ class Decoder:
             # Its text and its `doc` may hold the payload; the position does not.
             return _failure("invalid_json", f"the value is not JSON in UTF-8, at character {error.pos}")
         except ValidationError as error:
-            return _failure("invalid_field", self._explain(error))
+            missing = self._mapping.missing(event, record.headers)
+            if missing is not None:
+                return _failure("missing_field", missing)
+            return _failure("invalid_field", self._explain(error, event, record.headers))
         except Exception as error:  # RecursionError, MemoryError, UnicodeError, and what preprocessing may raise
             return _failure(type(error).__name__, "decoding raised it")
 
@@ -114,11 +121,36 @@ class Decoder:
             channel, stream, author, lang = valid.channel, valid.stream, valid.author, valid.lang
         return Comment(identifier, text, channel, stream, author, lang, read_traceparent(headers) if headers else None)
 
-    def _explain(self, error: ValidationError) -> str:
+    def _other(self, record: Record, event: JsonObject) -> Skipped | Failure | None:
+        """What becomes of a record that is no comment, or none that may be read; ``None`` for a comment."""
+        mapping, headers = self._mapping, record.headers
+        if mapping.reads_headers and headers:
+            size = sum(len(content or b"") for _, content in headers)
+            if size > self._max_bytes:
+                return _failure("too_large", f"the headers have {size} bytes, more than {self._max_bytes}")
+        if not mapping.tells_kinds or (kind := mapping.kind(event, headers)) is Kind.COMMENT:
+            return None
+        if kind is Kind.UNSAID:
+            return _failure("missing_field", mapping.missing_kind(event, headers))
+        if kind is Kind.UNREADABLE:
+            return _failure("invalid_field", f"{mapping.kind_place}: it says no kind of record, but something else")
+        # Nothing is asked of it but to be told apart: what it lacks, or has in another form, is left out.
+        about = mapping.own_or_deleted_id(kind, event, headers)
+        there = mapping.apply(event, headers)
+        comment = Comment(
+            about or f"{record.partition.topic}/{record.partition.number}/{record.offset}",
+            "",
+            as_name(there.get("channel")),
+            as_name(there.get("stream")),
+            traceparent=read_traceparent(headers),
+        )
+        return Skipped(comment, DELETED if kind is Kind.DELETION else OTHER_KIND)
+
+    def _explain(self, error: ValidationError, event: JsonObject, headers: Headers | None) -> str:
         """Each wrong field and its rule. The model's messages quote no input; deeper locations may, so none is used."""
         rules: dict[str, str] = {}
         for detail in error.errors(include_url=False, include_context=False, include_input=False):
-            rules.setdefault(self._mapping.path(str(detail["loc"][0])), detail["msg"])
+            rules.setdefault(self._mapping.place(str(detail["loc"][0]), event, headers), detail["msg"])
         return "; ".join(f"{path}: {rule}" for path, rule in rules.items())
 
 

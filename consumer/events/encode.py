@@ -29,6 +29,7 @@ from consumer.delivery.records import (
     Stage,
     Tombstone,
 )
+from consumer.events.cloudevents import CloudEvents
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.traceparent import HEADER as TRACEPARENT
 from consumer.events.traceparent import read_traceparent
@@ -51,6 +52,7 @@ class Encoder:
         is_cut: Whether the decoder kept a part of this comment's text from the tokeniser.
         include_text: Put the comment's text into its event.
         run_id: Names a deliberate relabelling.
+        cloudevents: Adds the headers that make CloudEvents of events and tombstones.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Encoder:
         is_cut: Callable[[Comment], bool] = lambda comment: False,
         include_text: bool = False,
         run_id: str | None = None,
+        cloudevents: CloudEvents | None = None,
     ) -> None:
         self._activation = activation
         self._policy = policy
@@ -74,6 +77,7 @@ class Encoder:
         self._is_cut = is_cut
         self._include_text = include_text
         self._run_id = run_id
+        self._cloudevents = cloudevents
 
     def encode(self, outcomes: Sequence[tuple[Record, Outcome]]) -> list[Message]:
         """Exactly one message an outcome, in order.
@@ -94,7 +98,7 @@ class Encoder:
             elif isinstance(outcome, Skipped):
                 messages.append(self._skipped(record, outcome, now))
             else:
-                messages.append(_tombstone(record, outcome))
+                messages.append(self._tombstone(record, outcome, now))
         return messages
 
     def _scores(self, logits: Sequence[tuple[float, ...]]) -> list[list[float]]:
@@ -182,15 +186,21 @@ class Encoder:
         headers = _UNTRACED
         if comment.traceparent is not None:
             headers = (_CONTENT_TYPE, (TRACEPARENT, comment.traceparent.encode("ascii")))
+        if self._cloudevents is not None:
+            headers += self._cloudevents.headers(
+                event["status"], event["event_id"], event["classified_at"], self._run_id
+            )
         return Message(Destination.LABELED, record.key, orjson.dumps(event), headers)
+
+    def _tombstone(self, record: Record, _: Tombstone, now: str) -> Message:
+        traceparent = read_traceparent(record.headers)
+        headers: Headers = () if traceparent is None else ((TRACEPARENT, traceparent.encode("ascii")),)
+        if self._cloudevents is not None:
+            event_id = f"{record.partition.topic}/{record.partition.number}/{record.offset}"
+            headers += self._cloudevents.headers("deleted", event_id, now, self._run_id)
+        return Message(Destination.LABELED, record.key, None, headers)
 
 
 def _source(record: Record) -> dict[str, object]:
     (topic, partition) = record.partition
     return {"topic": topic, "partition": partition, "offset": record.offset, "timestamp": record.timestamp_ms}
-
-
-def _tombstone(record: Record, _: Tombstone) -> Message:
-    traceparent = read_traceparent(record.headers)
-    headers: Headers = () if traceparent is None else ((TRACEPARENT, traceparent.encode("ascii")),)
-    return Message(Destination.LABELED, record.key, None, headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -48,20 +48,6 @@ def unreadable(number: int, kind: str, message: str) -> Entry:
 def too_large(number: int, size: int, limit: int) -> Entry:
     """An entry over the size limit."""
     return unreadable(number, "too_large", f"it has {size} bytes, more than events.max_bytes ({limit})")
-
-
-def nested(values: Sequence[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
-    """An object with these values at these paths."""
-    event: dict[str, Any] = {}
-    for path, value in values:
-        place = event
-        for step in path[:-1]:
-            inner = place.get(step)
-            if not isinstance(inner, dict):
-                place[step] = inner = {}
-            place = inner
-        place[path[-1]] = value
-    return event
 
 
 def as_json(number: int, event: dict[str, Any], max_bytes: int) -> Entry:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from consumer.files.entries import Entry, as_json, nested, too_large, unreadable
+from consumer.files.entries import Entry, as_json, too_large, unreadable
 from consumer.files.lines import Lines, UnreadableInput
 
 Format: TypeAlias = Literal["jsonl", "csv", "parquet", "text"]
@@ -65,21 +65,12 @@ class JsonLines:
 
 
 class PlainText:
-    """One comment a line; its id is the line's number."""
+    """One comment a line; its id is the line's number. Whatever the settings map, these are ``id`` and ``text``."""
 
-    def __init__(
-        self,
-        read: Callable[[int], bytes],
-        max_bytes: int,
-        size: int | None,
-        id_path: tuple[str, ...],
-        text_path: tuple[str, ...],
-    ) -> None:
+    def __init__(self, read: Callable[[int], bytes], max_bytes: int, size: int | None) -> None:
         self._lines = Lines(read, max_bytes)
         self._max_bytes = max_bytes
         self._size = size
-        self._id_path = id_path
-        self._text_path = text_path
 
     @property
     def share(self) -> float | None:
@@ -97,5 +88,4 @@ class PlainText:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             return unreadable(number, "not_utf8", f"it is not UTF-8, at byte {error.start} of the line")
-        event = nested([(self._id_path, str(number)), (self._text_path, text)])
-        return as_json(number, event, self._max_bytes)
+        return as_json(number, {"id": str(number), "text": text}, self._max_bytes)

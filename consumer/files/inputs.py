@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from consumer.events.mapping import FieldMapping
 from consumer.files.entries import Reader
 from consumer.files.formats import Format, JsonLines, PlainText, guess_format
 from consumer.files.lines import UnreadableInput
@@ -46,14 +47,14 @@ class OpenInput:
         return status.st_size, status.st_mtime_ns
 
 
-def open_input(given: str, wanted: Format | None, max_bytes: int, paths: Mapping[str, str]) -> OpenInput:
+def open_input(given: str, wanted: Format | None, max_bytes: int, mapping: FieldMapping) -> OpenInput:
     """Open an input.
 
     Args:
         given: A path, or ``-`` for standard input.
         wanted: The format; ``None`` finds out.
         max_bytes: Largest comment that is read.
-        paths: Where each field of a comment stands.
+        mapping: Where each field of a comment stands.
 
     Raises:
         UnreadableInput: it is not there, or not what it should be.
@@ -73,7 +74,7 @@ def open_input(given: str, wanted: Format | None, max_bytes: int, paths: Mapping
         if form == "parquet" and not regular:
             raise UnreadableInput("Parquet cannot be read from a pipe: name a file")
         read: Callable[[int], bytes] = file.read if regular else _After(beginning, file.read)
-        reader = _reader(form, read, status.st_size if regular else None, Path(given), max_bytes, paths)
+        reader = _reader(form, read, status.st_size if regular else None, Path(given), max_bytes, mapping)
     except UnreadableInput as error:
         raise UnreadableInput(f"{given}: {error}") from None
     except OSError as error:
@@ -109,12 +110,12 @@ def _reader(
     size: int | None,
     path: Path,
     max_bytes: int,
-    paths: Mapping[str, str],
+    mapping: FieldMapping,
 ) -> Reader:
     if form == "parquet":
-        return Parquet(path, max_bytes, paths)
+        return Parquet(path, max_bytes, mapping)
     if form == "csv":
-        return CommaSeparated(read, max_bytes, size, paths)
+        return CommaSeparated(read, max_bytes, size, mapping)
     if form == "text":
-        return PlainText(read, max_bytes, size, tuple(paths["id"].split(".")), tuple(paths["text"].split(".")))
+        return PlainText(read, max_bytes, size)
     return JsonLines(read, max_bytes, size)

@@ -74,7 +74,7 @@ class Ids:
         decoded = list(self._decoder.decode([_record(entry.number, entry.value) for entry in entries]))
         if self._fill_in:
             for place, (entry, result) in enumerate(zip(entries, decoded, strict=True)):
-                if isinstance(result, Failure) and result.type == "invalid_field":
+                if isinstance(result, Failure) and result.type in ("missing_field", "invalid_field"):
                     event: dict[str, object] = orjson.loads(entry.value)
                     if event.get("id") is None:
                         named = orjson.dumps(event | {"id": str(entry.number)})

@@ -23,6 +23,7 @@ from consumer.delivery.ports import Classifier
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
 from consumer.events.encode import Encoder
+from consumer.events.mapping import FieldMapping
 from consumer.files.encoding import CsvForm, JsonForm, Lines
 from consumer.files.inputs import OpenInput, open_input
 from consumer.files.job import Counts, Ids, Job
@@ -76,7 +77,9 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
     configure_logging("warning", "auto", sys.stderr)
     mapping = assembly.map_fields(settings.events)
     with ExitStack() as stack:
-        source = open_input(plan.given, plan.input_format, settings.events.max_bytes, mapping.paths)
+        source = open_input(plan.given, plan.input_format, settings.events.max_bytes, mapping)
+        if source.form == "text":
+            mapping = FieldMapping()  # its lines are texts, whatever the JSON of others looks like
         stack.callback(source.file.close)
         before = source.state()
         out = None if plan.out is None else _usable(Path(plan.out), source)
@@ -88,7 +91,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
 
         journal = None
         if out is not None and source.path is not None and _is_ordinary(out):
-            journal = Journal(out.with_name(out.name + SUFFIX), _stamp(source, settings, engine, policy, form))
+            journal = Journal(out.with_name(out.name + SUFFIX), _stamp(source, settings, mapping, engine, policy, form))
             stack.callback(journal.close)
         output = _output(stack, out)
         report_path, report = _report(stack, plan, out)
@@ -105,7 +108,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
             teller = Teller(display, time.monotonic, tell_rejected=report is None)
             job = Job(
                 reader=source.reader,
-                ids=Ids(_decoder(settings, checkpoint, engine), fill_in="id" not in settings.events.fields),
+                ids=Ids(_decoder(settings, checkpoint, engine, mapping), fill_in=mapping.id == "id"),
                 labeler=labeler,
                 lines=Lines(
                     source.name,
@@ -163,7 +166,12 @@ def _check_report(plan: Plan) -> None:
 
 
 def _stamp(
-    source: OpenInput, settings: ClassifySettings, engine: LoadedEngine, policy: CompiledPolicy, form: str
+    source: OpenInput,
+    settings: ClassifySettings,
+    mapping: FieldMapping,
+    engine: LoadedEngine,
+    policy: CompiledPolicy,
+    form: str,
 ) -> dict[str, object]:
     """All that decides what is written, for :class:`~consumer.files.journal.Journal`."""
     return {
@@ -174,6 +182,7 @@ def _stamp(
         "batch, cache or events setting": [
             group.model_dump(mode="json") for group in (settings.batch, settings.cache, settings.events)
         ],
+        "mapping": repr(mapping),  # of a file, what it said
         "output format": form,
     }
 
@@ -207,12 +216,14 @@ def _report(stack: ExitStack, plan: Plan, out: Path | None) -> tuple[Path | None
     return Path(path), report
 
 
-def _decoder(settings: ClassifySettings, checkpoint: Checkpoint, engine: LoadedEngine) -> Decoder:
+def _decoder(
+    settings: ClassifySettings, checkpoint: Checkpoint, engine: LoadedEngine, mapping: FieldMapping
+) -> Decoder:
     return Decoder(
         preprocess=checkpoint.preprocess,
         max_tokens=engine.max_tokens,
         max_bytes=settings.events.max_bytes,
-        mapping=assembly.map_fields(settings.events),
+        mapping=mapping,
     )
 
 
@@ -224,7 +235,7 @@ def _encoder(
         policy=policy,
         dead_letters=DeadLetters(model_revision=engine.identity.revision, app_version=__version__),
         wall_clock=time.time,
-        is_cut=_decoder(settings, checkpoint, engine).cuts,
+        is_cut=_decoder(settings, checkpoint, engine, FieldMapping()).cuts,
         include_text=settings.events.include_text,
     )
 

@@ -1,14 +1,16 @@
-"""CSV and Parquet: rows with named columns. A column is a field by its name, or by its path in events.fields."""
+"""CSV and Parquet: rows with named columns. A column is a field by its name, or by its path in the settings."""
 
 from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path as FilePath
 from typing import Final
 
-from consumer.files.entries import Entry, as_json, nested, too_large, unreadable
+from consumer.events.mapping import FieldMapping
+from consumer.events.paths import Path, nested
+from consumer.files.entries import Entry, as_json, too_large, unreadable
 from consumer.files.lines import Line, Lines, UnreadableInput
 
 ROWS: Final = 1024  # of a Parquet file, read at once
@@ -18,25 +20,38 @@ Column = tuple[int, tuple[str, ...]]
 """Where a column stands, and where its value goes in the event."""
 
 
-def choose_columns(there: Sequence[str], paths: Mapping[str, str]) -> list[Column]:
-    """The columns that hold a comment's fields.
+def choose_columns(there: Sequence[str], mapping: FieldMapping) -> list[Column]:
+    """The columns that hold a comment's fields, and what tells comments from other rows.
 
     Args:
         there: The table's columns in order.
-        paths: Each field's path in the events, which is its column's name too.
+        mapping: The paths of each field, as they are spelled there columns are named.
 
     Raises:
-        UnreadableInput: there is no column for the text, or two columns have one name.
+        UnreadableInput: there is no column for the text or for the kind of rows, or two columns have one name.
     """
     if len(set(there)) < len(there):
         raise UnreadableInput("two columns have the same name: give each its own")
-    if paths["text"] not in there:
-        names = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+    names = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+    if not _among(there, mapping.places["text"]):
+        wanted = " or ".join(repr(path.spelled) for path in mapping.places["text"])
         raise UnreadableInput(
-            f"there is no column {paths['text']!r} for the text; there are: {names}. Name it with "
+            f"there is no column {wanted} for the text; there are: {names}. Name it with "
             '--events.fields \'{"text": "COLUMN"}\''
         )
-    return [(there.index(path), tuple(path.split("."))) for path in paths.values() if path in there]
+    kinds = mapping.all_places.get("kind.path", ())
+    if mapping.kinds is not None and not mapping.kinds.optional and not _among(there, kinds):
+        wanted = " or ".join(repr(path.spelled) for path in kinds)
+        raise UnreadableInput(
+            f"there is no column {wanted}, by which events.mapping tells comments; there are: {names}"
+        )
+    every = [path for paths in mapping.all_places.values() for path in paths]
+    return [(there.index(spelled), steps) for spelled, steps in _among(there, every).items()]
+
+
+def _among(there: Sequence[str], paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
+    """The paths that are columns too, by their names; a table has no headers."""
+    return {path.spelled: path.steps for path in paths if path.steps and path.spelled in there}
 
 
 class _Spoiled(Exception):
@@ -50,14 +65,12 @@ class _Spoiled(Exception):
 class CommaSeparated:
     """CSV with a header (RFC 4180): quoted fields may span lines."""
 
-    def __init__(
-        self, read: Callable[[int], bytes], max_bytes: int, size: int | None, paths: Mapping[str, str]
-    ) -> None:
+    def __init__(self, read: Callable[[int], bytes], max_bytes: int, size: int | None, mapping: FieldMapping) -> None:
         self._lines = Lines(read, max_bytes)
         self._max_bytes = max_bytes
         self._size = size
-        self._paths = paths
-        self._text_path = tuple(paths["text"].split("."))
+        self._mapping = mapping
+        self._text_paths: list[tuple[str, ...]] = []
         self._waiting: deque[Line] = deque()
         self._last = 0  # line that was taken last
         self._began = 0  # first line of the record that is being read
@@ -98,7 +111,8 @@ class CommaSeparated:
             if not record:  # a blank line
                 continue
             if columns is None:
-                columns = choose_columns(record, self._paths)
+                columns = choose_columns(record, self._mapping)
+                self._text_paths = list(_among(record, self._mapping.places["text"]).values())
                 width = len(record)
                 continue
             entries.append(self._entry(record, columns, width))
@@ -112,7 +126,9 @@ class CommaSeparated:
         number = self._began
         if len(record) != width:
             return unreadable(number, "invalid_csv", f"it has {len(record)} fields, and the header has {width}")
-        values = [(path, record[place]) for place, path in columns if record[place] or path == self._text_path]
+        values = [(path, record[place]) for place, path in columns if record[place]]
+        if all(path not in self._text_paths for path, _ in values):
+            values.append((self._text_paths[0], ""))  # an empty text is one; another empty field is none
         return as_json(number, nested(values), self._max_bytes)
 
     def _decoded(self, incoming: Iterator[list[Line]]) -> Iterator[str]:
@@ -137,7 +153,7 @@ class CommaSeparated:
 class Parquet:
     """A Parquet file."""
 
-    def __init__(self, path: Path, max_bytes: int, paths: Mapping[str, str]) -> None:
+    def __init__(self, path: FilePath, max_bytes: int, mapping: FieldMapping) -> None:
         """Open it.
 
         Raises:
@@ -156,7 +172,7 @@ class Parquet:
         except self._broken as error:
             raise UnreadableInput(f"it is no Parquet file that can be read ({type(error).__name__})") from None
         there = list(self._file.schema_arrow.names)
-        columns = choose_columns(there, paths)
+        columns = choose_columns(there, mapping)
         self._names = [there[place] for place, _ in columns]
         self._targets = [path for _, path in columns]
         self._max_bytes = max_bytes

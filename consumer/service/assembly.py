@@ -13,11 +13,13 @@ from consumer.delivery.batcher import BatchPolicy
 from consumer.delivery.dead_letter_limits import DeadLetterLimit, DeadLetterLimits
 from consumer.delivery.flow import FlowLimits
 from consumer.delivery.records import Stage
+from consumer.events.cloudevents import CloudEvents
 from consumer.events.codec import EventCodec
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
 from consumer.events.encode import Encoder
 from consumer.events.mapping import FieldMapping
+from consumer.events.shipped import load_mapping
 from consumer.moderation.policy import CompiledPolicy, Policy
 from consumer.settings import DeadLetterSettings, EventSettings, ModelSettings, PolicySettings, Settings
 from consumer.settings_loading import BadSettings
@@ -102,24 +104,29 @@ def make_codec(settings: Settings, checkpoint: Checkpoint, engine: LoadedEngine,
         wall_clock=time.time,
         is_cut=decoder.cuts,
         include_text=settings.events.include_text,
+        cloudevents=_cloudevents(settings.events),
     )
     return EventCodec(decoder, encoder, dead_letters)
 
 
+def _cloudevents(settings: EventSettings) -> CloudEvents | None:
+    return CloudEvents(settings.cloudevents_source) if settings.cloudevents == "binary" else None
+
+
 def map_fields(settings: EventSettings) -> FieldMapping:
-    """Where the input's fields are; an empty path of an optional field says that there is none.
+    """Where the input's fields are, and which records are comments.
 
     Raises:
-        BadSettings: there is no such field, or its path is wrong.
+        BadSettings: the mapping's file cannot be read or is wrong, or a path is.
     """
-    paths = {field: path or (None if field not in ("id", "text") else "") for field, path in settings.fields.items()}
     try:
-        return FieldMapping(**paths)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        known = ", ".join(FieldMapping.__dataclass_fields__)
-        raise BadSettings(
-            [f"events.fields: {error}; the fields are {known}, of which id and text must be there"]
-        ) from None
+        mapping = FieldMapping() if settings.mapping is None else load_mapping(settings.mapping)
+    except ValueError as error:
+        raise BadSettings([f"events.mapping: {error}"]) from None
+    try:
+        return mapping.replaced(settings.fields)
+    except ValueError as error:
+        raise BadSettings([f"events.fields: {error}"]) from None
 
 
 def batch_policy(settings: Settings) -> BatchPolicy:

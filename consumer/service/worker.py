@@ -108,6 +108,7 @@ class Worker:
             endpoint = HttpEndpoint(application(health, metrics.registry), settings.http.host, settings.http.port)
             log.info("listening", host=settings.http.host, port=endpoint.port)
 
+        assembly.map_fields(settings.events)  # a wrong mapping, too, is told before the model is loaded
         checkpoint = assembly.open_checkpoint(settings.model)
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
         engine = assembly.load(settings.model, checkpoint)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from consumer.classifier.preprocessing import preset
 from consumer.delivery.records import Comment, Failure, Record, Skipped, Stage, ToClassify, Tombstone
 from consumer.events.decode import Decoder
-from consumer.events.mapping import FieldMapping
+from consumer.events.mapping import FieldMapping, Kinds
 from schemas.comment import CommentEvent
 from tests.events.records import TRACEPARENT, comment_record, record, unhurried
 
@@ -95,8 +95,6 @@ def test_only_the_beginning_of_a_very_long_text_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ({}, "id: Field required; text: Field required"),
-        ({"id": "1"}, "text: Field required"),
         ({"id": "", "text": "x"}, "id: String should have at least 1 character"),
         ({"id": True, "text": "x"}, "id: Input should be a valid string"),
         ({"id": 1.5, "text": "x"}, "id: Input should be a valid string"),
@@ -111,6 +109,19 @@ def test_a_wrong_field_is_named_with_its_rule(event: dict[str, object], message:
     assert decode(comment_record(event)) == Failure("invalid_field", message, Stage.DECODE)
 
 
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({}, "id: nothing at id; text: nothing at text"),
+        ({"id": "1", "lang": 5}, "text: nothing at text"),
+        ({"text": "x", "secret": "id"}, "id: nothing at id"),
+    ],
+    ids=str,
+)
+def test_a_field_that_must_be_there_and_is_not_is_named(event: dict[str, object], message: str) -> None:
+    assert decode(comment_record(event)) == Failure("missing_field", message, Stage.DECODE)
+
+
 def test_integers_are_read_as_their_digits() -> None:
     decoded = decode(comment_record({"id": 12, "text": "x", "channel": 3, "author": -4}))
     assert decoded.comment == Comment("12", "x", "3", None, "-4")
@@ -121,7 +132,60 @@ def test_in_somebody_elses_json_a_wrong_field_is_named_by_its_place_there() -> N
     good = comment_record({"mid": 5, "snippet": {"displayMessage": "hi"}, "metadata": "not ours"})
     assert decode(good, mapping=mapping).comment == Comment("5", "hi")
     failure = decode(comment_record({"id": "1", "text": "x"}), mapping=mapping)
-    assert failure.message == "mid: Field required; snippet.displayMessage: Field required"
+    assert failure.type == "missing_field"
+    assert failure.message == "id: nothing at mid; text: nothing at snippet.displayMessage (no snippet)"
+    wrong = decode(comment_record({"mid": 1, "snippet": {"displayMessage": ["x"]}}), mapping=mapping)
+    assert wrong.type == "invalid_field"
+    assert wrong.message == "snippet.displayMessage: Input should be a valid string"
+
+
+def test_of_several_places_the_one_that_was_read_is_named() -> None:
+    mapping = FieldMapping(text=("a", "b", "c"))
+    named = {}
+    for place in ("a", "b", "c"):
+        event = {"id": "1", "a": None, place: 5} if place != "a" else {"id": "1", "a": 5, "b": "unread"}
+        named[place] = decode(comment_record(event), mapping=mapping).message
+    assert named == {place: f"{place}: Input should be a valid string" for place in named}
+    nothing = decode(comment_record({"id": "1", "b": None}), mapping=mapping)
+    assert (nothing.type, nothing.message) == ("invalid_field", "b: Input should be a valid string")
+
+
+class TestKinds:
+    MAPPING = FieldMapping(kinds=Kinds("type", ("said",), ("gone",), deleted_id="target"))
+
+    def test_a_comment_is_read_as_ever(self) -> None:
+        decoded = decode(comment_record({"type": "said", "id": "1", "text": "x"}), mapping=self.MAPPING)
+        assert decoded == ToClassify(Comment("1", "x"), "x", 3)
+
+    def test_another_kind_is_skipped_whatever_it_lacks_or_has_in_another_form(self) -> None:
+        for event in ({"id": "7"}, {"id": 7, "text": 5, "lang": [], "author": {}, "channel": 1.5, "stream": None}):
+            decoded = decode(comment_record({"type": "poll", **event}), mapping=self.MAPPING)
+            assert decoded == Skipped(Comment("7", ""), "other_kind")
+
+    def test_a_deletion_is_skipped_under_the_id_of_what_it_deletes(self) -> None:
+        headers = (("traceparent", TRACEPARENT.encode()),)
+        event = {"type": "gone", "id": "9", "target": "7", "text": "who did it", "author": "mod", "channel": 3}
+        decoded = decode(comment_record(event, headers=headers), mapping=self.MAPPING)
+        assert decoded == Skipped(Comment("7", "", "3", traceparent=TRACEPARENT), "deleted")
+
+    def test_one_that_is_about_no_comment_is_named_by_its_coordinates(self) -> None:
+        decoded = decode(comment_record({"type": "poll", "id": []}), mapping=self.MAPPING)
+        assert decoded == Skipped(Comment("comments/3/41", ""), "other_kind")
+
+    def test_a_record_that_does_not_say_what_it_is_is_a_dead_letter(self) -> None:
+        decoded = decode(comment_record({"id": "1", "text": "x"}), mapping=self.MAPPING)
+        assert decoded == Failure("missing_field", "kind: nothing at type", Stage.DECODE)
+        unreadable = decode(comment_record({"id": "1", "text": "x", "type": ["secret"]}), mapping=self.MAPPING)
+        assert unreadable.type == "invalid_field"
+        assert unreadable.message.startswith("type: ")
+        assert "secret" not in unreadable.message
+
+    def test_an_edit_is_an_ordinary_comment_with_the_same_id_and_a_tombstone_stays_one(self) -> None:
+        records = [comment_record({"type": "said", "id": "1", "text": text}) for text in ("frist", "first")]
+        first, edited, gone = decoder(mapping=self.MAPPING).decode([*records, record(None)])
+        assert (first.comment.id, edited.comment.id) == ("1", "1")
+        assert (first.text, edited.text) == ("frist", "first")
+        assert gone == Tombstone()
 
 
 def test_what_preprocessing_raises_is_a_failure_of_that_record_alone() -> None:
@@ -178,7 +242,7 @@ def test_the_checks_made_by_hand_equal_the_model(event: dict[str, Any]) -> None:
         valid = CommentEvent.model_validate(orjson.loads(value))
     except ValidationError:
         assert isinstance(decoded, Failure)
-        assert decoded.type == "invalid_field"
+        assert decoded.type == ("invalid_field" if {"id", "text"} <= event.keys() else "missing_field")
         return
     assert isinstance(decoded, ToClassify | Skipped)
     assert decoded.comment == Comment(valid.id, valid.text, valid.channel, valid.stream, valid.author, valid.lang, None)

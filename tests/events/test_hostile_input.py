@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -13,9 +14,11 @@ from consumer.classifier.preprocessing import preset
 from consumer.delivery.records import Comment, Failure, Record, Skipped, ToClassify
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
+from consumer.events.shipped import load_mapping, mapping_names
 from schemas.dead_letter import RESERVED
 from tests.events.records import record, unhurried
 from tests.events.test_decode import json_values
+from tests.events.test_shipped import SAMPLES
 
 SECRET = "5ecret-payl0ad"
 S = SECRET.encode()
@@ -168,3 +171,48 @@ def test_a_damaged_comment_gives_one_result_that_tells_nothing_of_it(value: byte
     assert isinstance(decoded, ToClassify | Skipped | Failure)
     if isinstance(decoded, Failure):
         assert_tells_nothing(hostile, decoded)
+
+
+class TestForeignJson:
+    """The same under every shipped mapping: records of its source, broken somewhere."""
+
+    WORDS = ("snippet", "type", "event", "payload", "message", "data", "text", "id", "subscription", "__deleted")
+
+    @staticmethod
+    def decoder(mapping: str) -> Decoder:
+        return Decoder(preprocess=preset("seed"), max_tokens=512, max_bytes=262_144, mapping=load_mapping(mapping))
+
+    @settings(unhurried, max_examples=300)
+    @given(st.data())
+    def test_whatever_stands_in_place_of_a_part_gives_one_result_that_tells_nothing_of_it(self, data: st.DataObject):
+        name = data.draw(st.sampled_from(mapping_names()))
+        file = SAMPLES / f"{name}.json"
+        samples = list(orjson.loads(file.read_bytes()).values()) if file.exists() else [{"id": "1", "text": SECRET}]
+        event = data.draw(st.sampled_from(samples))
+        places = list(_places(event))
+        for _ in range(data.draw(st.integers(1, 3))):
+            above, step = data.draw(st.sampled_from(places))
+            odd = st.sampled_from([SECRET, [SECRET], {SECRET: 1}, [], {}, None, True, 1.5, 2**63, ""]) | json_values
+            above[step] = data.draw(odd)
+        headers = data.draw(
+            st.sampled_from([None, (), (("ce_id", S),), (("ce_id", S + b"\xff"),), (("ce_id", None), (SECRET, S))])
+        )
+        hostile = record(orjson.dumps(event), headers=headers)
+        (decoded,) = self.decoder(name).decode([hostile])
+        assert isinstance(decoded, ToClassify | Skipped | Failure)
+        if isinstance(decoded, Failure):
+            assert decoded.type in ("missing_field", "invalid_field")
+            assert_tells_nothing(hostile, decoded)
+
+    @unhurried
+    @given(st.sampled_from(mapping_names()), st.dictionaries(st.sampled_from(WORDS), json_values))
+    def test_any_object_gives_one_result(self, name: str, event: dict[str, Any]):
+        (decoded,) = self.decoder(name).decode([record(orjson.dumps(event))])
+        assert isinstance(decoded, ToClassify | Skipped | Failure)
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a JSON value, as what it stands in and its name or number there."""
+    for step in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, step
+        yield from _places(value[step])

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.events.mapping import FieldMapping, Kinds
 from consumer.files.entries import Entry
 from consumer.files.formats import JsonLines, PlainText, guess_format
 from consumer.files.inputs import open_input
 from consumer.files.lines import Lines, UnreadableInput
 from consumer.files.tables import CommaSeparated
-
-PATHS = {"id": "id", "text": "text", "author": "author"}
 
 
 def reading(data: bytes, sizes: Sequence[int] = ()) -> Callable[[int], bytes]:
@@ -32,8 +31,14 @@ def lines(data: bytes, limit: int = 100, sizes: Sequence[int] = ()) -> list[tupl
     return [(line.number, line.content) for chunk in Lines(reading(data, sizes), limit).chunks() for line in chunk]
 
 
-def table(data: bytes, limit: int = 1000, sizes: Sequence[int] = ()) -> list[Entry]:
-    return [entry for chunk in CommaSeparated(reading(data, sizes), limit, None, PATHS).chunks() for entry in chunk]
+SELF_NAMED = FieldMapping()
+
+
+def table(
+    data: bytes, limit: int = 1000, sizes: Sequence[int] = (), mapping: FieldMapping = SELF_NAMED
+) -> list[Entry]:
+    reader = CommaSeparated(reading(data, sizes), limit, None, mapping)
+    return [entry for chunk in reader.chunks() for entry in chunk]
 
 
 def errors(entries: Sequence[Entry]) -> list[tuple[int, str]]:
@@ -109,12 +114,12 @@ class TestFormats:
         ]
 
     def test_plain_text_is_a_comment_a_line_with_the_number_for_an_id(self):
-        reader = PlainText(reading(b"GG\n\n\xff\nnul\x00"), 100, None, ("meta", "id"), ("meta", "text"))
+        reader = PlainText(reading(b"GG\n\n\xff\nnul\x00"), 100, None)
         (first, second) = reader.chunks()
         assert [json.loads(entry.value) for entry in [*first[:2], *second]] == [
-            {"meta": {"id": "1", "text": "GG"}},
-            {"meta": {"id": "2", "text": ""}},
-            {"meta": {"id": "4", "text": "nul\x00"}},
+            {"id": "1", "text": "GG"},
+            {"id": "2", "text": ""},
+            {"id": "4", "text": "nul\x00"},
         ]
         assert errors(first) == [(3, "not_utf8")]
 
@@ -165,17 +170,40 @@ class TestCsv:
             table(header + b"1,2\n")
 
 
+class TestMappedColumns:
+    MAPPING = FieldMapping(id="n", text=("m.text", "m.gift"), author="header:who", kinds=Kinds("t", ("said",)))
+
+    def test_a_column_is_named_by_a_path_and_goes_where_it_says(self):
+        data = b"m.gift,m.text,who,n,t,other\nthanks,,fan,1,said,x\n,hi,fan,2,said,x\n,,fan,3,said,x\n"
+        assert [json.loads(entry.value) for entry in table(data, mapping=self.MAPPING)] == [
+            {"n": "1", "m": {"gift": "thanks"}, "t": "said"},
+            {"n": "2", "m": {"text": "hi"}, "t": "said"},
+            {"n": "3", "m": {"text": ""}, "t": "said"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("header", "said"),
+        [
+            (b"n,text,t\n", "no column 'm.text' or 'm.gift' for the text; there are: n, text, t"),
+            (b"n,m.text\n", "no column 't', by which events.mapping tells comments; there are: n, m.text"),
+        ],
+    )
+    def test_a_table_that_lacks_what_every_row_needs_is_refused(self, header: bytes, said: str):
+        with pytest.raises(UnreadableInput, match=said):
+            table(header + b"1,2\n", mapping=self.MAPPING)
+
+
 class TestOpening:
     def test_without_pyarrow_parquet_says_what_to_install(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         file = tmp_path / "a.parquet"
         file.write_bytes(b"PAR1")
         monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
         with pytest.raises(UnreadableInput, match=r"pip install 'comment-consumer\[parquet\]'"):
-            open_input(str(file), None, 1000, PATHS)
+            open_input(str(file), None, 1000, FieldMapping())
 
     def test_a_damaged_parquet_file_is_told(self, tmp_path: Path):
         pytest.importorskip("pyarrow")
         file = tmp_path / "a.parquet"
         file.write_bytes(b"PAR1 nonsense PAR1")
         with pytest.raises(UnreadableInput, match=r"a\.parquet: it is no Parquet file"):
-            open_input(str(file), None, 1000, PATHS)
+            open_input(str(file), None, 1000, FieldMapping())
