@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,17 @@ class TestSources:
         for settings in (by_flag, by_variable, by_file):
             assert settings.policy.thresholds == {"Cheer": 0.3}
             assert settings.model.label_names == ("Cheer", "Game")
+
+    def test_a_path_or_several_can_be_given_in_every_source(self, toml):
+        fields = {"text": ("a.b", "c"), "lang": "", "id": 'd."e.f"'}
+        given = json.dumps(fields)
+        by_file = toml("[events.fields]\ntext = ['a.b', 'c']\nlang = ''\nid = 'd.\"e.f\"'")
+        for settings in (
+            load("--events.fields", given),
+            load(CONSUMER_EVENTS__FIELDS=given),
+            load("--config", by_file),
+        ):
+            assert settings.events.fields == fields
 
     def test_an_empty_variable_is_as_good_as_none(self):
         assert load(CONSUMER_KAFKA__GROUP_ID="").kafka.group_id == "comment-consumer"
@@ -182,6 +194,13 @@ class TestWrongValues:
             ("--flow.low-mark", "1"),
             ("--policy.default-threshold", "1.5"),
             ("--http.port", "65536"),
+            ("--events.mapping", "youtube"),
+            ("--events.fields", '{"txt": "a"}'),
+            ("--events.fields", '{"text": "a..b"}'),
+            ("--events.fields", '{"text": ["a", "b["]}'),
+            ("--events.fields", '{"id": ""}'),
+            ("--events.cloudevents", "structured"),
+            ("--events.cloudevents-source", "not a uri"),
         ],
     )
     def test_a_wrong_value_is_named_in_one_line(self, flag: str, value: str):

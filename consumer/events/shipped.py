@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -28,11 +27,8 @@ def check_name(name: str) -> None:
         ValueError: there is no such mapping.
     """
     if not name.endswith(SUFFIX) and name not in mapping_names():
-        close = difflib.get_close_matches(name, mapping_names(), n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(
-            f"there is no such mapping{meant} (there are {', '.join(mapping_names())}, and any file that ends with "
-            f"{SUFFIX})"
+            f"there is no such mapping; there are {', '.join(mapping_names())}, and any file that ends with {SUFFIX}"
         )
 
 

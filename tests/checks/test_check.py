@@ -14,6 +14,7 @@ from confluent_kafka import Consumer
 
 from consumer.checks import cluster
 from consumer.commands.check import check
+from consumer.events.shipped import mapping_names
 from consumer.kafka.config import LIBRARY_LOG
 from tests.support.brokers import Broker
 from tests.support.traffic import Topics, committed, end_offsets, unique_topics
@@ -120,6 +121,9 @@ class TestWithoutABroker:
         [
             ("--model.label-names", "A,B", "model"),
             ("--policy.thresholds", '{"Nonsense": 0.5}', "policy"),
+            ("--events.mapping", "nowhere.toml", "mapping"),
+            ("--events.fields", '{"text": "id.text"}', "mapping"),
+            ("--events.fields", '{"text": "a..b"}', "settings"),
             ("--batch.max-comments", "0", "settings"),
         ],
     )
@@ -132,6 +136,16 @@ class TestWithoutABroker:
     def test_the_dry_run_goes_through_the_fields_that_the_settings_name(self, checked: Checked):
         _, found = checked(*NOWHERE, "--events.fields", '{"text": "snippet.text", "id": "snippet.id"}')
         assert found["dry run"]["status"] == "ok"
+
+    @pytest.mark.parametrize("mapping", mapping_names())
+    def test_the_dry_run_goes_through_every_shipped_mapping(self, checked: Checked, mapping: str):
+        _, found = checked(*NOWHERE, "--events.mapping", mapping, "--events.cloudevents", "binary")
+        assert found["dry run"]["status"] == "ok", found["dry run"]
+        assert "text at " in found["mapping"]["detail"]
+
+    def test_a_wrong_mapping_is_told_without_waiting_for_the_model(self, checked: Checked):
+        _, found = checked(*NOWHERE, "--events.mapping", "nowhere.toml")
+        assert {found[name]["status"] for name in ("model", "policy", "dry run")} == {"not known"}
 
     def test_people_get_a_table_and_what_to_do(self, capfd: pytest.CaptureFixture[str], checked: Checked):
         assert check([*NOWHERE, "--model.source", str(MODEL / "nothing")]) == 1

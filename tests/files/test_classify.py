@@ -117,7 +117,29 @@ def test_parquet_in(here: Callable[..., Done], tmp_path: Path):
     done = here(source)
     assert done.returncode == 1, done.stderr
     assert [(event["line"], event["comment_id"]) for event in events(done.stdout)] == [(1, "7"), (3, "3")]
-    assert b"line 2: invalid_field: text" in done.stderr
+    assert b"line 2: missing_field: text: nothing at text" in done.stderr
+
+
+def test_an_export_of_somebody_elses_json_is_labeled_by_its_mapping(here: Callable[..., Done], tmp_path: Path):
+    samples = json.loads((ROOT / "tests" / "events" / "samples" / "youtube-live-chat.json").read_bytes())
+    source, out = tmp_path / "chat.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n".join(json.dumps(each) for each in (*samples.values(), {"id": "1", "text": "ours"})))
+    done = here(source, "--out", out, "--events.mapping", "youtube-live-chat", "--events.include-text", "true")
+    assert done.returncode == 1, done.stderr
+    found = events(out.read_bytes())
+    assert len(found) == len(samples)
+    texts = {event["text"] for event in found if event["status"] == "labeled"}
+    assert {"台灣加油！🔥", "第三局拿下！", "一週年了"} <= texts
+    assert {event.get("skip_reason") for event in found} == {None, "deleted", "other_kind"}
+    (rejected,) = events((tmp_path / "out.jsonl.rejected.jsonl").read_bytes())
+    assert (rejected["line"], rejected["error"]) == (len(samples) + 1, "missing_field")
+
+
+def test_plain_text_is_text_whatever_is_mapped(here: Callable[..., Done], tmp_path: Path):
+    (tmp_path / "lines.txt").write_text("加油\nGG\n")
+    done = here(tmp_path / "lines.txt", "--events.mapping", "twitch-eventsub-chat")
+    assert done.returncode == 0, done.stderr
+    assert [event["comment_id"] for event in events(done.stdout)] == ["1", "2"]
 
 
 def test_an_empty_file_gives_an_empty_file(here: Callable[..., Done], tmp_path: Path):
@@ -272,6 +294,10 @@ class TestKilled:
         flags = [*SmallBatches.flags, "--policy.default-threshold", "0.1"]
         assert b"another policy" in here(own, "--out", out, *flags).stderr
         assert b"another batch" in here(own, "--out", out).stderr
+        mine = tmp_path / "mine.toml"
+        mine.write_text('[fields]\nid = "id"\ntext = "text"\n')
+        flags = [*SmallBatches.flags, "--events.mapping", mine]
+        assert b"another mapping" in here(own, "--out", out, *flags).stderr
         assert out.read_bytes() == before
         done = here(own, "--out", out, *SmallBatches.flags)
         assert (done.returncode, out.read_bytes()) == (1, whole)

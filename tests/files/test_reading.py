@@ -31,12 +31,10 @@ def lines(data: bytes, limit: int = 100, sizes: Sequence[int] = ()) -> list[tupl
     return [(line.number, line.content) for chunk in Lines(reading(data, sizes), limit).chunks() for line in chunk]
 
 
-SELF_NAMED = FieldMapping()
+PLAIN = FieldMapping()
 
 
-def table(
-    data: bytes, limit: int = 1000, sizes: Sequence[int] = (), mapping: FieldMapping = SELF_NAMED
-) -> list[Entry]:
+def table(data: bytes, limit: int = 1000, sizes: Sequence[int] = (), mapping: FieldMapping = PLAIN) -> list[Entry]:
     reader = CommaSeparated(reading(data, sizes), limit, None, mapping)
     return [entry for chunk in reader.chunks() for entry in chunk]
 

@@ -60,6 +60,11 @@ print([m for m in ("torch", "transformers", "confluent_kafka") if m in sys.modul
         ([], {}, "kafka.bootstrap_servers"),
         (["--kafka.bootstrap-servers", "localhost:1", "--model.source", "m", "--bogus"], {}, "--bogus"),
         (["--model.source", "m"], {"CONSUMER_KAFKA__BOOTSTRAP": "x"}, "CONSUMER_KAFKA__BOOTSTRAP"),
+        (
+            ["--kafka.bootstrap-servers", "localhost:1", "--model.source", "/none", "--events.mapping", "/none.toml"],
+            {"CONSUMER_HTTP__ENABLED": "false", "CONSUMER_LOG__LEVEL": "error"},
+            "events.mapping",  # and not the model, which would take its time
+        ),
     ],
 )
 def test_wrong_settings_end_with_2_and_plain_lines_that_name_them(
