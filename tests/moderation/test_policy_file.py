@@ -96,7 +96,7 @@ def test_a_byte_order_mark_is_no_mistake() -> None:
         (
             "a.yaml",
             b"name: a\nlabels: {no: {}}",
-            "a.yaml is not YAML: no is not read as a name; put it in quotes (at line 2",
+            "a.yaml is not YAML: no is not read as a name; put it in quotes",
         ),
         ("a.toml", b'name = "a"\n[[overrides]]', "a.toml: overrides.0: an override names channels or languages"),
     ],
