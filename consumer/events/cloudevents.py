@@ -6,11 +6,11 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-proto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from consumer.delivery.records import Headers
+from consumer.delivery.records import Destination, Headers, Labeled, Message, Outcome, Record
 from schemas.labeled import SCHEMA_VERSION
 
 SPEC_VERSION: Final = "1.0"
@@ -21,7 +21,7 @@ TYPES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class CloudEvents:
-    """Writes the headers.
+    """Makes CloudEvents of messages. ``ce_id`` is the event's own id: a repeated event has the same again.
 
     Args:
         source: ``ce_source``, a URI reference. With the id it names an event among all the events in the world, so
@@ -35,18 +35,30 @@ class CloudEvents:
             status: (version, place, ("ce_type", name.encode())) for status, name in TYPES.items()
         }
 
-    def headers(self, status: str, event_id: str, time: str, run_id: str | None = None) -> Headers:
-        """The ``ce_`` headers of one event.
+    def attached(
+        self,
+        messages: Sequence[Message],
+        outcomes: Sequence[tuple[Record, Outcome]],
+        time: str,
+        run_id: str | None = None,
+    ) -> list[Message]:
+        """These messages with the attributes of each in its headers; dead letters stay as they are.
 
         Args:
-            status: labeled, skipped or deleted.
-            event_id: The event's own; a repeated event has the same again.
-            time: When the event was made, RFC 3339.
-            run_id: Names a deliberate relabelling, which makes another event of it.
+            messages: What is published, one for each outcome.
+            outcomes: Of which records, and what became of them.
+            time: When the events were made, RFC 3339.
+            run_id: Names a deliberate relabelling, which makes other events of them.
         """
-        unique = event_id if run_id is None else f"{event_id}/{run_id}"
-        return (
-            *self._constant[status],
-            ("ce_id", unique.encode("utf-8", "replace")),
-            ("ce_time", time.encode()),
-        )
+        moment = ("ce_time", time.encode())
+        again = "" if run_id is None else f"/{run_id}"
+        found = []
+        for message, (record, outcome) in zip(messages, outcomes, strict=True):
+            destination, key, value, headers = message
+            if destination is Destination.LABELED:
+                status = "deleted" if value is None else "labeled" if isinstance(outcome, Labeled) else "skipped"
+                (topic, partition), offset = record.partition, record.offset
+                name = ("ce_id", f"{topic}/{partition}/{offset}{again}".encode("utf-8", "replace"))
+                message = Message(destination, key, value, (*headers, *self._constant[status], name, moment))
+            found.append(message)
+        return found
