@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from consumer.classifier.preprocessing import preset
 from consumer.delivery.records import Comment, Failure, Headers, Skipped, Stage, ToClassify
 from consumer.events.decode import Decoder
-from consumer.events.mapping import FieldMapping, Kinds
+from consumer.events.mapping import FieldMapping, Kinds, check_overrides
 from consumer.events.shipped import FOLDER, check_name, load_mapping, mapping_names, parse_mapping
 from tests.events.records import TRACEPARENT, comment_record
 
@@ -238,6 +239,31 @@ class TestCloudEvents:
         assert missing(self.STRUCTURED, {"text": "GG"}, self.HEADERS).startswith(
             "id: nothing at data.id (no data), nor"
         )
+
+
+class TestReadme:
+    """What the README tells a stranger to type."""
+
+    SECTION = (
+        (Path(__file__).parents[2] / "README.md").read_text("utf-8").split("### Your own JSON\n")[1].split("\n### ")[0]
+    )
+
+    def test_its_record_is_labeled_by_its_setting(self) -> None:
+        (message,) = re.findall(r"```json\n(.*?)```", self.SECTION, re.DOTALL)
+        (mapping,) = set(re.findall(r"--events\.mapping (\S+)", self.SECTION))
+        decoded = decode(mapping, json.loads(message.replace("\n", "")))
+        assert decoded.comment.text == "加油加油 🔥🔥"
+        assert f'"comment_id":"{decoded.comment.id}"' in self.SECTION
+
+    def test_its_table_names_what_is_shipped(self) -> None:
+        named = re.findall(r"^\| `([a-z/.-]+)` \| (?!reads)", self.SECTION, re.MULTILINE)
+        assert sorted(named) == ["./mine.toml", *mapping_names()]
+
+    def test_its_paths_are_paths(self) -> None:
+        given = re.findall(r"^\| `({.*})` \|", self.SECTION, re.MULTILINE)
+        assert len(given) == 6
+        for fields in given:
+            check_overrides(json.loads(fields))
 
 
 class TestFiles:
