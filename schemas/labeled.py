@@ -76,8 +76,8 @@ class LabeledEvent(Event):
     )
     comment_id: str = Field(
         min_length=1,
-        description="The comment's id. Where the input announced a deletion, that of the deleted comment; where it was "
-        "of another kind and names no comment, the event_id.",
+        description="The comment's id. With skip_reason deleted, that of the deleted comment; with other_kind, that "
+        "of the record, or the event_id if it has none.",
     )
     status: Literal["labeled", "skipped"] = Field(
         description="labeled: the model read it. skipped: there was nothing for the model to read; see skip_reason."

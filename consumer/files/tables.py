@@ -25,7 +25,7 @@ def choose_columns(there: Sequence[str], mapping: FieldMapping) -> list[Column]:
 
     Args:
         there: The table's columns in order.
-        mapping: The paths of each field, as they are spelled there columns are named.
+        mapping: The paths of each field; a column is named as its path is spelled.
 
     Raises:
         UnreadableInput: there is no column for the text or for the kind of rows, or two columns have one name.

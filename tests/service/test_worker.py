@@ -113,10 +113,14 @@ def test_a_threshold_for_a_label_that_is_not_there_names_its_setting():
         Worker.build(settings(policy={"thresholds": {"Ghost": 0.1}}), Told(), FakeKafka([], Told()).connect)
 
 
-@pytest.mark.parametrize("fields", [{"nothing": "x"}, {"text": ""}, {"text": "a..b"}])
-def test_a_field_that_cannot_be_mapped_names_its_setting(fields: dict[str, str]):
-    with pytest.raises(BadSettings, match=r"events\.fields"):
-        Worker.build(settings(events={"fields": fields}), Told(), FakeKafka([], Told()).connect)
+@pytest.mark.parametrize(
+    ("events", "named"),
+    [({"mapping": "nowhere.toml"}, r"events\.mapping"), ({"fields": {"text": "id.text"}}, r"events\.fields")],
+)
+def test_a_wrong_mapping_names_its_setting_before_the_model_is_looked_for(events: dict[str, object], named: str):
+    wrong = settings(events=events, model={"source": "/nowhere/at/all"})
+    with pytest.raises(BadSettings, match=named):
+        Worker.build(wrong, Told(), FakeKafka([], Told()).connect)
 
 
 def test_ports_can_be_wrapped_so_that_a_test_can_stand_between_protocol_and_kafka():
