@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from consumer.classifier.preprocessing import preset
 from consumer.settings_kafka import Group, KafkaSettings
+from consumer.settings_registry import RegistrySettings
 
 
 def _split_names(value: object) -> object:
@@ -327,6 +328,7 @@ class Settings(AnySettings):
     cache: CacheSettings = CacheSettings()
     policy: PolicySettings = PolicySettings()
     events: EventSettings = EventSettings()
+    registry: RegistrySettings = RegistrySettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

@@ -17,10 +17,12 @@ from consumer.events.codec import EventCodec
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
 from consumer.events.encode import Encoder
+from consumer.events.framing import frame
 from consumer.events.mapping import FieldMapping
 from consumer.moderation.policy import CompiledPolicy, Policy
 from consumer.settings import DeadLetterSettings, EventSettings, ModelSettings, PolicySettings, Settings
 from consumer.settings_loading import BadSettings
+from schemas.export import render
 
 UNLIMITED = 2**62
 
@@ -104,6 +106,30 @@ def make_codec(settings: Settings, checkpoint: Checkpoint, engine: LoadedEngine,
         include_text=settings.events.include_text,
     )
     return EventCodec(decoder, encoder, dead_letters)
+
+
+def find_frame(settings: Settings) -> bytes | None:
+    """What stands before every labeled event, asked of the schema registry; ``None`` without one.
+
+    Takes some seconds if the registry does not answer.
+
+    Raises:
+        BadSettings: it is away, refuses the login, or does not have the schema.
+    """
+    if settings.registry.url is None:
+        return None
+    try:
+        from consumer.kafka.schema_registry import RegistryUnusable, connect, find_schema_id  # noqa: PLC0415
+    except ImportError:
+        raise BadSettings(["registry.url needs the extra: pip install 'comment-consumer[registry]'"]) from None
+    registry = settings.registry
+    password = None if registry.password is None else registry.password.get_secret_value()
+    try:
+        with connect(registry.urls, registry.username, password, registry.ssl_ca_location) as client:
+            subject = f"{settings.kafka.output_topic}-value"
+            return frame(find_schema_id(client, subject, render("labeled"), register=registry.auto_register))
+    except (RegistryUnusable, ValueError) as error:
+        raise BadSettings([f"registry.url: {error}"]) from None
 
 
 def map_fields(settings: EventSettings) -> FieldMapping:

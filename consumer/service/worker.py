@@ -22,6 +22,7 @@ from consumer.delivery.ports import RebalanceListener, Sink, Source
 from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.results import ResultCache
 from consumer.delivery.row import Row
+from consumer.events.framing import FramedCodec
 from consumer.service import assembly
 from consumer.service.flags import FlagCounter
 from consumer.service.health import Health
@@ -110,9 +111,12 @@ class Worker:
 
         checkpoint = assembly.open_checkpoint(settings.model)
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
+        frame = assembly.find_frame(settings)
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
-        codec = assembly.make_codec(settings, checkpoint, engine, policy)
+        codec = FramedCodec(
+            assembly.make_codec(settings, checkpoint, engine, policy), max_bytes=settings.events.max_bytes, frame=frame
+        )
         pipeline = ModelPipeline(engine, Runner(engine, time.sleep), ModelRecorder(metrics, health))
         pipeline.start()
         health.model_is_warm()
