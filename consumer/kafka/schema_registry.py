@@ -21,6 +21,10 @@ class RegistryUnusable(Exception):
     """No id can be had; the message says why and what to do, and quotes no answer."""
 
 
+class SchemaMissing(RegistryUnusable):
+    """The registry answers as it should, and does not have this schema."""
+
+
 def connect(urls: Sequence[str], username: str | None, password: str | None, ca: Path | None) -> SchemaRegistryClient:
     """A client; nothing is asked yet.
 
@@ -63,7 +67,8 @@ def find_schema_id(client: SchemaRegistryClient, subject: str, schema: str, *, r
         else:
             found = client.lookup_schema(subject, asked, normalize_schemas=True).schema_id
     except SchemaRegistryError as error:
-        raise RegistryUnusable(_explain(error, subject)) from error
+        missing = error.http_status_code == 404
+        raise (SchemaMissing if missing else RegistryUnusable)(_explain(error, subject)) from error
     except Exception as error:  # what the HTTP library raises, and what reading a strange answer may
         kinds = {kind.__name__ for kind in type(error).__mro__}  # which library that is, the client chooses
         if "TransportError" in kinds:

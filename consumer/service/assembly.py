@@ -129,7 +129,7 @@ def find_frame(settings: Settings) -> bytes | None:
             subject = f"{settings.kafka.output_topic}-value"
             return frame(find_schema_id(client, subject, render("labeled"), register=registry.auto_register))
     except (RegistryUnusable, ValueError) as error:
-        raise BadSettings([f"registry.url: {error}"]) from None
+        raise BadSettings([f"registry.url: {error}"]) from error
 
 
 def map_fields(settings: EventSettings) -> FieldMapping:

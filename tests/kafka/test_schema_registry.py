@@ -16,6 +16,8 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from consumer.checks.findings import Finding, Status
+from consumer.checks.registry import check_registry
 from consumer.delivery.records import Labeled, Skipped, ToClassify, Verdict
 from consumer.events.framing import FramedCodec, frame
 from consumer.kafka import schema_registry
@@ -159,9 +161,9 @@ class TestAnswers:
 
     def test_one_that_never_answers_does_not_hold_up_the_start_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(schema_registry, "ANSWER_TIMEOUT", 0.05)
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            with pytest.raises(RegistryUnusable, match=r"no schema registry answers there \(ReadTimeout\)"):
-                self.ask(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        away = pytest.raises(RegistryUnusable, match=r"no schema registry answers there \(ReadTimeout\)")
+        with socket.create_server(("127.0.0.1", 0)) as silent, away:
+            self.ask(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
     def test_certificates_that_are_none_are_said_to_be(self, tmp_path: Path) -> None:
         file = tmp_path / "ca.pem"
@@ -222,3 +224,34 @@ class TestSettings:
         with pytest.raises(BadSettings, match=said) as wrong:
             load_settings([*NEEDED, *flags], {}, "")
         assert "hunter2" not in str(wrong.value)
+
+
+class TestCheck:
+    """What ``comment-consumer check`` says of it."""
+
+    def found(self, status: int, body: bytes, *flags: str) -> tuple[Finding, list[tuple[str, str | None, bytes]]]:
+        asked: list[tuple[str, str | None, bytes]] = []
+        with registry(status, body, asked) as url:
+            (finding,) = check_registry(load_settings([*NEEDED, "--registry.url", url, *flags], {}, ""))
+        return finding, asked
+
+    def test_a_schema_that_is_there_is_named(self) -> None:
+        finding, _ = self.found(200, b'{"subject": "out-value", "id": 7, "version": 1, "schema": "{}"}')
+        assert finding.status is Status.OK
+        assert "id 7" in finding.detail
+
+    def test_one_that_is_missing_is_not_registered_by_a_check(self) -> None:
+        finding, asked = self.found(404, answer(40401), "--registry.auto-register", "true")
+        assert (finding.status, "registered at the start" in finding.detail) == (Status.OK, True)
+        assert [path.split("?")[0] for path, _, _ in asked] == ["/subjects/out-value"]
+
+    def test_a_refusal_and_a_missing_schema_fail(self) -> None:
+        for status, code in ((401, 401), (404, 40401)):
+            finding, _ = self.found(status, answer(code))
+            assert finding.status is Status.FAILED
+            assert finding.detail.startswith("registry.url: ")
+        finding, _ = self.found(401, answer(401), "--registry.auto-register", "true")
+        assert finding.status is Status.FAILED
+
+    def test_without_a_registry_nothing_is_said(self) -> None:
+        assert check_registry(load_settings(NEEDED, {}, "")) == []

@@ -104,7 +104,7 @@ class TestShowAndExport:
 
     @pytest.mark.parametrize(
         "arguments",
-        [[], ["nothing"], ["show"], ["show", "nothing"], ["check"], ["check", "labeled", "a", "b"]],
+        [[], ["nothing"], ["show"], ["show", "other"], ["check"], ["check", "labeled", "a", "b"]],
         ids=str,
     )
     def test_what_is_no_command_shows_how_it_is_used(
