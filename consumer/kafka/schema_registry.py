@@ -14,6 +14,7 @@ RETRIES: Final = 2  # of a request that no registry answered, or answered with a
 RETRY_WAIT_MS: Final = 500
 
 _NO_SUBJECT: Final = 40401
+_MISSING: Final = (40400, _NO_SUBJECT, 40402, 40403)
 _REFUSED: Final = (401, 403)
 
 
@@ -67,7 +68,7 @@ def find_schema_id(client: SchemaRegistryClient, subject: str, schema: str, *, r
         else:
             found = client.lookup_schema(subject, asked, normalize_schemas=True).schema_id
     except SchemaRegistryError as error:
-        missing = error.http_status_code == 404
+        missing = error.http_status_code == 404 and error.error_code in _MISSING
         raise (SchemaMissing if missing else RegistryUnusable)(_explain(error, subject)) from error
     except Exception as error:  # what the HTTP library raises, and what reading a strange answer may
         kinds = {kind.__name__ for kind in type(error).__mro__}  # which library that is, the client chooses
@@ -88,6 +89,8 @@ def _explain(error: SchemaRegistryError, subject: str) -> str:
             f"the registry refuses the login or the right to {subject} (HTTP {status}): see registry.username and "
             "registry.password_file"
         )
+    if status == 404 and error.error_code not in _MISSING:
+        return "what answers there knows nothing of schemas (HTTP 404): is this the registry's address?"
     if status == 404:
         missing = "there is no subject" if error.error_code == _NO_SUBJECT else "this version's schema is not under"
         return (

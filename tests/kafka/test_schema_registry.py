@@ -135,6 +135,8 @@ class TestAnswers:
             (403, answer(40301), "refuses the login or the right"),
             (404, answer(40401), f"there is no subject {SUBJECT}"),
             (404, answer(40403), f"this version's schema is not under {SUBJECT}"),
+            (404, b"<html>hunter2</html>", "knows nothing of schemas"),
+            (404, answer(404), "knows nothing of schemas"),
             (409, answer(409), "FORWARD"),
             (422, answer(42201), "2020-12"),
             (500, answer(50001), "HTTP 500, code 50001"),
