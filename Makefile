@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # torch first and exactly: where a CPU build is at hand it is taken, and nothing later replaces it.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo run test test-unit lint format simulate clean
+.PHONY: demo run test test-unit lint format simulate image clean
 
 demo: $(VENV)/.installed
 	$(BIN)/comment-consumer demo
@@ -41,6 +41,10 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) --editable ".[test]"
 	touch $@ $(VENV)/.installed
+
+# Needs Docker; see deploy/README.md. IMAGE_ARGS are for docker build, such as --build-arg EXTRAS=registry,parquet.
+image:
+	docker build --file deploy/Dockerfile --tag comment-consumer $(IMAGE_ARGS) .
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -20,6 +20,7 @@ from consumer.classifier.preprocessing import preset
 from consumer.events.mapping import check_overrides
 from consumer.events.shipped import check_name
 from consumer.settings_kafka import Group, KafkaSettings
+from consumer.settings_registry import RegistrySettings
 
 
 def _split_names(value: object) -> object:
@@ -377,6 +378,7 @@ class Settings(AnySettings):
     cache: CacheSettings = CacheSettings()
     policy: PolicySettings = PolicySettings()
     events: EventSettings = EventSettings()
+    registry: RegistrySettings = RegistrySettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

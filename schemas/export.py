@@ -1,4 +1,7 @@
-"""Writes the JSON Schemas in ``schemas/json``: ``python -m schemas.export``, or ``--check`` to compare only."""
+"""Writes the JSON Schemas and the AsyncAPI document in ``schemas/json``.
+
+``python -m schemas.export``, or ``--check`` to compare only.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from schemas import asyncapi
 from schemas.base import Event
 from schemas.comment import CommentEvent
 from schemas.dead_letter import DeadLetterHeaders, DeadLetterStub
+from schemas.deployment import Deployment
+from schemas.json_schema import json_schema
 from schemas.labeled import LabeledEvent
 
 FOLDER: Final = Path(__file__).parent / "json"
@@ -32,17 +38,15 @@ def render(name: str) -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:comment-consumer:{name}:{VERSION}",
-        **MODELS[name].model_json_schema(by_alias=True, mode="validation"),
+        **json_schema(MODELS[name]),
     }
-    for described in (schema, *schema.get("$defs", {}).values()):
-        for field in described["properties"].values():
-            field.pop("title", None)  # the field's name again, in capitals
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def files(folder: Path = FOLDER) -> dict[Path, str]:
-    """What each file should hold."""
-    return {folder / f"{name}.schema.json": render(name) for name in MODELS}
+def files(folder: Path = FOLDER, deployment: Deployment = Deployment()) -> dict[Path, str]:  # noqa: B008 - it is frozen
+    """What each file should hold; the AsyncAPI document is that of this deployment."""
+    schemas = {folder / f"{name}.schema.json": render(name) for name in MODELS}
+    return {**schemas, folder / "asyncapi.json": asyncapi.render(deployment)}
 
 
 def stale(folder: Path = FOLDER) -> list[Path]:

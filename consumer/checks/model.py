@@ -16,6 +16,7 @@ from consumer.delivery.records import Labeled, Partition, Record, ToClassify, Ve
 from consumer.events.mapping import REQUIRED, FieldMapping
 from consumer.events.paths import Path, exclude_each_other, nested
 from consumer.service import assembly
+from consumer.service.mapped_fields import map_fields
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings
 from schemas.labeled import LabeledEvent
@@ -26,7 +27,7 @@ TEXTS: Final = ("加油！", "GG", "哈囉 大家好", "This was a great rally!"
 def check_model(settings: Settings) -> list[Finding]:
     """Open and load the checkpoint as the consumer would, and run a batch through all of it but Kafka."""
     try:
-        mapping = assembly.map_fields(settings.events)
+        mapping = map_fields(settings.events)
     except BadSettings as wrong:
         refused = [Finding("mapping", Status.FAILED, line) for line in wrong.lines]
         return [*refused, *_not_tried("the mapping", "model", "policy", "dry run")]

@@ -60,6 +60,7 @@ def _tried(settings: Settings) -> list[Finding]:
 
     from consumer.checks.cluster import ask_cluster  # noqa: PLC0415
     from consumer.checks.model import check_model  # noqa: PLC0415
+    from consumer.checks.registry import check_registry  # noqa: PLC0415
     from consumer.kafka.config import LIBRARY_LOG, ConfigError  # noqa: PLC0415
     from consumer.kafka.errors import find_kafka_error  # noqa: PLC0415
     from consumer.service.kafka import connection_of, membership_of  # noqa: PLC0415
@@ -79,7 +80,7 @@ def _tried(settings: Settings) -> list[Finding]:
         cluster = [Finding("broker", Status.FAILED, f"the client refuses a setting: {said}")]
     else:
         cluster = judge(needs_of(settings), facts)
-    return [*check_model(settings), *cluster]
+    return [*check_model(settings), *cluster, *check_registry(settings)]
 
 
 def needs_of(settings: Settings) -> Needs:

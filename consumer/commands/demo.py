@@ -34,7 +34,7 @@ def demo(arguments: Sequence[str]) -> int:
     """
     options = _parse(arguments)
     stop = threading.Event()
-    _stop_on_signal(stop)
+    stop_on_signal(stop)
     try:
         with screen_for(Console()) as screen:
             report = run(_plan(options), screen, stop)
@@ -55,16 +55,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         description="Label synthetic comments on an embedded broker, read the labels back and check that every "
         "comment came out exactly once.",
     )
-    parser.add_argument("--comments", type=_whole, metavar="N", help="feed N comments, as fast as they are labeled")
+    parser.add_argument(
+        "--comments", type=whole_number, metavar="N", help="feed N comments, as fast as they are labeled"
+    )
     parser.add_argument(
         "--rate",
-        type=_number,
+        type=above_zero,
         metavar="R",
         help=f"feed at most R comments a second (default: {DEFAULT_RATE:.0f}, or no limit with --comments)",
     )
     parser.add_argument(
         "--seconds",
-        type=_number,
+        type=above_zero,
         metavar="S",
         help=f"feed for at most S seconds (default: {DEFAULT_SECONDS:.0f}, or no limit with --comments)",
     )
@@ -78,20 +80,22 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(None, options.seconds or DEFAULT_SECONDS, options.rate or DEFAULT_RATE)
 
 
-def _whole(text: str) -> int:
+def whole_number(text: str) -> int:
+    """An argument that is a count."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
 
 
-def _number(text: str) -> float:
+def above_zero(text: str) -> float:
+    """An argument that is a rate or a time."""
     if not (value := float(text)) > 0 or math.isinf(value):
         raise argparse.ArgumentTypeError("must be above zero")
     return value
 
 
-def _stop_on_signal(stop: threading.Event) -> None:
-    """The first Ctrl-C ends the run in order, a second one at once."""
+def stop_on_signal(stop: threading.Event) -> None:
+    """The first Ctrl-C or SIGTERM ends the run in order, a second one at once."""
 
     def told(number: int, frame: FrameType | None) -> None:
         stop.set()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from consumer import __version__
 
+# Each but version is the function of this name in the module of this name.
 COMMANDS = {
     "run": "read comments from Kafka, label them, publish the labels",
     "demo": "see it work, without Kafka, Docker or a model of your own",
@@ -15,6 +17,7 @@ COMMANDS = {
     "check": "try settings, model, broker, topics and rights before they are needed",
     "config": "show every setting, its value and where it came from; print the reference",
     "policy": "check a policy file, and compare it with what was decided",
+    "schemas": "the events' JSON Schemas and the AsyncAPI document; check events against them",
     "version": "show the versions of the program and of what it runs on",
 }
 
@@ -23,30 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code. ``arguments`` are those after the program's name."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = given[0] if given else None
-    if command == "run":
-        from consumer.commands.run import run  # noqa: PLC0415
-
+    if command in COMMANDS and command != "version":
+        run: Callable[[Sequence[str]], int] = getattr(import_module(f"consumer.commands.{command}"), command)
         return run(given[1:])
-    if command == "demo":
-        from consumer.commands.demo import demo  # noqa: PLC0415
-
-        return demo(given[1:])
-    if command == "classify":
-        from consumer.commands.classify import classify  # noqa: PLC0415
-
-        return classify(given[1:])
-    if command == "check":
-        from consumer.commands.check import check  # noqa: PLC0415
-
-        return check(given[1:])
-    if command == "config":
-        from consumer.commands.config import config  # noqa: PLC0415
-
-        return config(given[1:])
-    if command == "policy":
-        from consumer.commands.policy import policy  # noqa: PLC0415
-
-        return policy(given[1:])
     parser = _parser()
     chosen = parser.parse_args(given).command
     if chosen == "version":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -31,6 +32,7 @@ class Feeder(threading.Thread):
         rate: float | None,
         ahead: int,
         fed: queue.SimpleQueue[Fed],
+        client: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Make a feeder.
 
@@ -41,6 +43,7 @@ class Feeder(threading.Thread):
             rate: events a second, or ``None`` for as fast as they are answered.
             ahead: most events on their way at once.
             fed: each event is told here once the broker has taken it.
+            client: librdkafka's options for a broker that is not the embedded one.
         """
         super().__init__(name="demo-feeder", daemon=True)
         self._producer = Producer(
@@ -51,6 +54,7 @@ class Feeder(threading.Thread):
                 "linger.ms": 2,
                 "partitioner": "murmur2_random",
                 "log_level": 2,
+                **client,
             }
         )
         self._topic = topic

@@ -35,6 +35,7 @@ from consumer.files.progress import Bar, PlainLines, Teller
 from consumer.moderation.judgement import CompiledPolicy
 from consumer.service import assembly
 from consumer.service.logs import configure_logging
+from consumer.service.mapped_fields import map_fields
 from consumer.service.model_pipeline import ModelPipeline
 from consumer.settings_classify import ClassifySettings
 
@@ -75,7 +76,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
         ModelBroken: the model fails on everything.
     """
     configure_logging("warning", "auto", sys.stderr)
-    mapping = assembly.map_fields(settings.events)
+    mapping = map_fields(settings.events)
     with ExitStack() as stack:
         source = open_input(plan.given, plan.input_format, settings.events.max_bytes, mapping)
         if source.form == "text":

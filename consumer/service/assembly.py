@@ -19,14 +19,15 @@ from consumer.events.codec import EventCodec
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
 from consumer.events.encode import Encoder, Judged
-from consumer.events.mapping import FieldMapping
-from consumer.events.shipped import load_mapping
+from consumer.events.framing import frame
 from consumer.moderation.judgement import CompiledPolicy
 from consumer.moderation.policy import LabelPolicy, Policy
 from consumer.moderation.policy_file import PolicyError
+from consumer.service.mapped_fields import map_fields
 from consumer.service.policy_reload import load_policy
 from consumer.settings import DeadLetterSettings, EventSettings, ModelSettings, PolicySettings, Settings
 from consumer.settings_loading import BadSettings
+from schemas.export import render
 
 UNLIMITED = 2**62
 
@@ -135,20 +136,28 @@ def _cloudevents(settings: EventSettings) -> CloudEvents | None:
     return CloudEvents(settings.cloudevents_source) if settings.cloudevents == "binary" else None
 
 
-def map_fields(settings: EventSettings) -> FieldMapping:
-    """Where the input's fields are, and which records are comments.
+def find_frame(settings: Settings) -> bytes | None:
+    """What stands before every labeled event, asked of the schema registry; ``None`` without one.
+
+    Takes some seconds if the registry does not answer.
 
     Raises:
-        BadSettings: the mapping's file cannot be read or is wrong, or a path is.
+        BadSettings: it is away, refuses the login, or does not have the schema.
     """
+    if settings.registry.url is None:
+        return None
     try:
-        mapping = FieldMapping() if settings.mapping is None else load_mapping(settings.mapping)
-    except ValueError as error:
-        raise BadSettings([f"events.mapping: {error}"]) from None
+        from consumer.kafka.schema_registry import RegistryUnusable, connect, find_schema_id  # noqa: PLC0415
+    except ImportError:
+        raise BadSettings(["registry.url needs the extra: pip install 'comment-consumer[registry]'"]) from None
+    registry = settings.registry
+    password = None if registry.password is None else registry.password.get_secret_value()
     try:
-        return mapping.replaced(settings.fields)
-    except ValueError as error:
-        raise BadSettings([f"events.fields: {error}"]) from None
+        with connect(registry.urls, registry.username, password, registry.ssl_ca_location) as client:
+            subject = f"{settings.kafka.output_topic}-value"
+            return frame(find_schema_id(client, subject, render("labeled"), register=registry.auto_register))
+    except (RegistryUnusable, ValueError) as error:
+        raise BadSettings([f"registry.url: {error}"]) from error
 
 
 def batch_policy(settings: Settings) -> BatchPolicy:

@@ -23,12 +23,14 @@ from consumer.delivery.ports import RebalanceListener, Sink, Source
 from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.results import ResultCache
 from consumer.delivery.row import Row
+from consumer.events.framing import FramedCodec
 from consumer.service import assembly
 from consumer.service.health import Health
 from consumer.service.http import HttpEndpoint, application
 from consumer.service.interpreter import settle
 from consumer.service.lifecycle import Ending, ExitCode
 from consumer.service.logs import configure_logging, describe_exception
+from consumer.service.mapped_fields import map_fields
 from consumer.service.metrics import Metrics, read_at_scrape
 from consumer.service.model_pipeline import ModelPipeline
 from consumer.service.policy_reload import PolicyReload
@@ -110,17 +112,19 @@ class Worker:
             endpoint = HttpEndpoint(application(health, metrics.registry), settings.http.host, settings.http.port)
             log.info("listening", host=settings.http.host, port=endpoint.port)
 
-        assembly.map_fields(settings.events)  # a wrong mapping, too, is told before the model is loaded
+        map_fields(settings.events)  # a wrong mapping, too, is told before the model is loaded
         checkpoint = assembly.open_checkpoint(settings.model)
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
+        frame = assembly.find_frame(settings)
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
         policy_recorder = PolicyRecorder(metrics)
-        codec = assembly.make_codec(settings, checkpoint, engine, policy, policy_recorder.judged)
+        events = assembly.make_codec(settings, checkpoint, engine, policy, policy_recorder.judged)
         policy_recorder.in_force(policy)
         reload = None
         if settings.policy.file is not None:
-            reload = PolicyReload(settings.policy.file, policy, codec.use, clock, policy_recorder)
+            reload = PolicyReload(settings.policy.file, policy, events.use, clock, policy_recorder)
+        codec = FramedCodec(events, max_bytes=settings.events.max_bytes, frame=frame)
         pipeline = ModelPipeline(engine, Runner(engine, time.sleep), ModelRecorder(metrics, health))
         pipeline.start()
         health.model_is_warm()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumer.events.mapping import FieldMapping
-from consumer.service import assembly
+from consumer.service.mapped_fields import map_fields
 from consumer.settings import EventSettings, ModelSettings
 from consumer.settings_loading import BadSettings
 
@@ -24,10 +24,10 @@ def test_the_model_is_loaded_on_a_thread_that_is_gone_afterwards(monkeypatch: py
 
 class TestMapping:
     def test_without_a_setting_comments_are_the_programs_own(self):
-        assert assembly.map_fields(EventSettings()) == FieldMapping()
+        assert map_fields(EventSettings()) == FieldMapping()
 
     def test_fields_win_over_the_mapping(self):
-        mapped = assembly.map_fields(EventSettings(mapping="youtube-live-chat", fields={"channel": "room"}))
+        mapped = map_fields(EventSettings(mapping="youtube-live-chat", fields={"channel": "room"}))
         assert (mapped.id, mapped.channel, mapped.lang) == ("id", "room", None)
         assert mapped.kinds is not None
 
@@ -46,6 +46,6 @@ class TestMapping:
         if text is not None:
             file.write_text(text)
         with pytest.raises(BadSettings) as refusal:
-            assembly.map_fields(EventSettings(mapping=str(file), fields=fields))
+            map_fields(EventSettings(mapping=str(file), fields=fields))
         (line,) = refusal.value.lines
         assert line.startswith(said)
