@@ -150,8 +150,11 @@ class Lines:
         for name in _STREAM_ONLY:
             event.pop(name, None)
         version = event.pop("schema_version")
-        event["event_id"] = f"{self._partition.topic}/{number}"
-        return {"schema_version": version, "event_id": event.pop("event_id"), "line": number, **event}
+        in_a_stream = event.pop("event_id")
+        here = f"{self._partition.topic}/{number}"
+        if event["comment_id"] == in_a_stream:  # it is about no comment
+            event["comment_id"] = here
+        return {"schema_version": version, "event_id": here, "line": number, **event}
 
 
 def _outcome(row: FileRow) -> Outcome:

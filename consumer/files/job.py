@@ -60,8 +60,9 @@ class Stopped(Exception):
 class Ids:
     """Decodes entries; a comment that has no id, where no setting says where ids are, is given its line's number."""
 
-    def __init__(self, decoder: Decodes, *, fill_in: bool) -> None:
+    def __init__(self, decoder: Decodes, input_name: str, *, fill_in: bool) -> None:
         self._decoder = decoder
+        self._partition = Partition(input_name, 0)
         self._fill_in = fill_in
 
     def decode(self, entries: Sequence[Entry]) -> list[Decoded]:
@@ -71,22 +72,18 @@ class Ids:
         return [next(found) if entry.failure is None else entry.failure for entry in entries]
 
     def _decode(self, entries: Sequence[Entry]) -> list[Decoded]:
-        decoded = list(self._decoder.decode([_record(entry.number, entry.value) for entry in entries]))
+        decoded = list(self._decoder.decode([self._record(entry.number, entry.value) for entry in entries]))
         if self._fill_in:
             for place, (entry, result) in enumerate(zip(entries, decoded, strict=True)):
                 if isinstance(result, Failure) and result.type in ("missing_field", "invalid_field"):
                     event: dict[str, object] = orjson.loads(entry.value)
                     if event.get("id") is None:
                         named = orjson.dumps(event | {"id": str(entry.number)})
-                        decoded[place] = self._decoder.decode([_record(entry.number, named)])[0]
+                        decoded[place] = self._decoder.decode([self._record(entry.number, named)])[0]
         return decoded
 
-
-_NOWHERE = Partition("", 0)
-
-
-def _record(number: int, value: bytes) -> Record:
-    return Record(_NOWHERE, number, None, None, value)
+    def _record(self, number: int, value: bytes) -> Record:
+        return Record(self._partition, number, None, None, value)
 
 
 class Job:

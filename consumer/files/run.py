@@ -109,7 +109,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
             teller = Teller(display, time.monotonic, tell_rejected=report is None)
             job = Job(
                 reader=source.reader,
-                ids=Ids(_decoder(settings, checkpoint, engine, mapping), fill_in=mapping.id == "id"),
+                ids=Ids(_decoder(settings, checkpoint, engine, mapping), source.name, fill_in=mapping.id == "id"),
                 labeler=labeler,
                 lines=Lines(
                     source.name,

@@ -123,11 +123,17 @@ def test_parquet_in(here: Callable[..., Done], tmp_path: Path):
 def test_an_export_of_somebody_elses_json_is_labeled_by_its_mapping(here: Callable[..., Done], tmp_path: Path):
     samples = json.loads((ROOT / "tests" / "events" / "samples" / "youtube-live-chat.json").read_bytes())
     source, out = tmp_path / "chat.jsonl", tmp_path / "out.jsonl"
-    source.write_text("\n".join(json.dumps(each) for each in (*samples.values(), {"id": "1", "text": "ours"})))
+    source.write_text(
+        "\n".join(
+            json.dumps(each)
+            for each in (*samples.values(), {"id": "1", "text": "ours"}, {"snippet": {"type": "pollEvent"}})
+        )
+    )
     done = here(source, "--out", out, "--events.mapping", "youtube-live-chat", "--events.include-text", "true")
     assert done.returncode == 1, done.stderr
     found = events(out.read_bytes())
-    assert len(found) == len(samples)
+    assert len(found) == len(samples) + 1
+    assert found[-1]["comment_id"] == found[-1]["event_id"] == f"chat.jsonl/{len(samples) + 2}"  # it has no id
     texts = {event["text"] for event in found if event["status"] == "labeled"}
     assert {"台灣加油！🔥", "第三局拿下！", "一週年了"} <= texts
     assert {event.get("skip_reason") for event in found} == {None, "deleted", "other_kind"}
