@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumer.events.mapping import FieldMapping
+from consumer.service import assembly
 from consumer.service.mapped_fields import map_fields
 from consumer.settings import EventSettings, ModelSettings
 from consumer.settings_loading import BadSettings
