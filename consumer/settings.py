@@ -73,6 +73,7 @@ class ModelSettings(Group):
     threads: int | None = Field(
         default=None,
         ge=1,
+        le=1024,
         description="CPU threads of the forward pass; all cores this process may use if not given. Fewer where others "
         "share the cores.",
     )

@@ -86,7 +86,19 @@ def load(
         BadSettings: a name is unknown or a value is wrong.
         SystemExit: the help text was asked for and printed.
     """
-    return build(model, read_layers(model, arguments, environment, program))
+    layers = read_layers(model, arguments, environment, program)
+    try:
+        return build(model, layers)
+    except BadSettings as wrong:
+        raise BadSettings([*wrong.lines, *_near_misses(environment)]) from None
+
+
+def _near_misses(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables that would be settings with one underscore more. Others make such names too, so alone they are fine."""
+    meant = {PREFIX + name.replace(".", "_").upper(): name for name in setting_names() if "." in name}
+    for variable in environment:
+        if variable.upper() in meant:
+            yield f"{variable} is not read: did you mean {spell(meant[variable.upper()], 'variable')}?"
 
 
 def read_layers(
@@ -98,7 +110,7 @@ def read_layers(
         flags = _Flags(arguments, model, program)()
         variables = _Environment(environment, model)()
     except SettingsError as error:
-        raise BadSettings([str(error).removeprefix("error parsing CLI: ")]) from None
+        raise BadSettings([_unparsable(str(error))]) from None
     layers = [Layer("flag", "", flags), Layer("environment", "", variables)]
     file = _named("config", layers)
     if file is not None:
@@ -174,6 +186,8 @@ def spell(name: str, spelling: Spelling) -> str:
 def _explain(location: Iterable[int | str], kind: str, message: str) -> str:
     name = ".".join(map(str, location))
     message = message.removeprefix("Value error, ")
+    if kind in ("model_type", "dict_type"):
+        return f"{name}: give a table of settings, such as [{name}] in a file"
     if kind == "missing":
         section, _, key = name.rpartition(".")
         return (
@@ -181,6 +195,14 @@ def _explain(location: Iterable[int | str], kind: str, message: str) -> str:
             f"or {key} under [{section}] in the file named by --config"
         )
     return f"{name}: {message}" if name else message
+
+
+def _unparsable(message: str) -> str:
+    """One line for a flag whose value is no JSON object though its setting takes one. Never holds the value."""
+    found = re.search(r"Parsing error encountered for ([\w.]+)", message)
+    if found is not None:
+        return f'{spell(found[1], "flag")}: give a JSON object, such as \'{{"NAME": "VALUE"}}\''
+    return message.removeprefix("error parsing CLI: ")
 
 
 # ---- Command line ----------------------------------------------------------------------------------------------------
@@ -232,6 +254,7 @@ class _Flags(CliSettingsSource[ArgumentParser]):
             cli_use_class_docs_for_groups=True,
             formatter_class=_Help,
         )
+        self.env_ignore_empty = False  # an empty variable may mean "unset"; whoever types an empty flag means it
         self.root_parser.usage = f"{program.name} [--config FILE] [--preset NAME] [--GROUP.NAME VALUE ...]"
         self.root_parser.description = (
             f"{program.purpose} Every setting is also a variable (--batch.max-wait is CONSUMER_BATCH__MAX_WAIT) and a "

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from consumer.demo.broker import BrokerFailed
 from tests.support.brokers import Broker, MockBroker, RealBroker, embedded_broker, real_broker, why_no_container
 from tests.support.traffic import Topics, unique_topics
+
+# How long an example takes is the machine's affair, and says nothing about the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

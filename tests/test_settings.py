@@ -189,6 +189,7 @@ class TestWrongValues:
             ("--model.device", "tpu"),
             ("--model.preprocessing", "shouting"),
             ("--model.label-names", "A,A"),
+            ("--model.threads", "100000"),
             ("--batch.max-comments", "0"),
             ("--batch.max-wait", "soon"),
             ("--flow.low-mark", "1"),
@@ -227,6 +228,27 @@ class TestWrongValues:
         (line,) = refused("--policy.file", "p.toml", f"--policy.{beside[0]}", beside[1])
         assert line.startswith("policy: policy.file says all of it: leave out")
         assert beside[0].replace("-", "_") in line
+
+    def test_an_empty_flag_is_a_value_and_not_the_default(self):
+        (line,) = refused("--kafka.group-id", "")
+        assert line.startswith("kafka.group_id: ")
+
+    def test_an_empty_variable_is_none(self):
+        assert load(CONSUMER_KAFKA__GROUP_ID="").kafka.group_id == "comment-consumer"
+
+    def test_a_flag_that_takes_an_object_says_so(self):
+        assert refused("--kafka.extra", "notjson")[0].startswith("--kafka.extra: give a JSON object")
+
+    def test_a_value_where_a_group_stands_is_named(self, toml):
+        lines = refused("--config", toml('kafka = "x"'), needed=["--model.source", "m"])
+        assert lines == ("kafka: give a table of settings, such as [kafka] in a file",)
+
+    def test_a_variable_with_one_underscore_too_few_is_told_when_something_is_wrong(self):
+        lines = refused(needed=["--model.source", "m"], CONSUMER_KAFKA_BOOTSTRAP_SERVERS="localhost:1")
+        assert lines[1] == (
+            "CONSUMER_KAFKA_BOOTSTRAP_SERVERS is not read: did you mean CONSUMER_KAFKA__BOOTSTRAP_SERVERS?"
+        )
+        load(CONSUMER_HTTP_PORT="tcp://10.0.0.1:80")  # as Kubernetes makes for a service of that name
 
     def test_topics_must_differ(self):
         assert "three different topics" in refused("--kafka.output-topic", "comments")[0]

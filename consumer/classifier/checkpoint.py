@@ -143,10 +143,13 @@ def _preset(name: str) -> Preprocessing:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
+    advice = "name a checkpoint's folder, or fetch it again"
+    if not (folder / name).exists():
+        raise CheckpointError(name, "is missing", advice)
     try:
         return read_json(folder / name)
     except ValueError as error:
-        raise CheckpointError(name, str(error), "name a checkpoint's folder, or fetch it again") from error
+        raise CheckpointError(name, str(error).removeprefix(f"{name} "), advice) from error
 
 
 def _labels(config: Mapping[str, Any], names: Sequence[str] | None) -> tuple[str, ...]:
@@ -232,6 +235,11 @@ def _check_bert(config: Mapping[str, Any], tensors: Mapping[str, StoredTensor], 
         raise CheckpointError(_CONFIG, "a size is not a positive whole number", _REFETCH)
     if config["hidden_size"] % config["num_attention_heads"]:
         raise CheckpointError(_CONFIG, "hidden_size is no multiple of num_attention_heads", _REFETCH)
+    if config["num_hidden_layers"] > len(tensors):  # before a table is made that has an entry for each layer
+        raise CheckpointError(_CONFIG, f"num_hidden_layers is more than {weights} has tensors", _REFETCH)
+    epsilon = config["layer_norm_eps"]
+    if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
+        raise CheckpointError(_CONFIG, "layer_norm_eps is no small positive number", _REFETCH)
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise CheckpointError(_CONFIG, "relative position embeddings are not supported", "name another checkpoint")
     check_tensors(tensors, bert_tensors(config, labels), weights)

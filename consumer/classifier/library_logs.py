@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 
-def adopt(library: str) -> None:
-    """Take away the handler that ``library`` brought along when it was imported.
+def adopt(library: str, level: int = logging.WARNING) -> None:
+    """Take away the handler that ``library`` brought along when it was imported; below ``level`` it says nothing.
 
     It writes plain text to standard error, between JSON lines, and keeps the messages from the root logger, which has
     the program's own handler.
@@ -14,3 +14,4 @@ def adopt(library: str) -> None:
     logger = logging.getLogger(library)
     logger.handlers.clear()
     logger.propagate = True
+    logger.setLevel(level)

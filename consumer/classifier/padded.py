@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from consumer.classifier.checkpoint import Checkpoint
 from consumer.classifier.checkpoint_error import CheckpointError
@@ -17,7 +19,6 @@ from consumer.classifier.library_logs import adopt
 from consumer.classifier.packing import PackedBatch
 
 _ROWS = 32
-_LIBRARY = "transformers"
 _ADVICE = "name a checkpoint of a fine-tuned sequence classifier, of an architecture that transformers knows"
 
 
@@ -27,7 +28,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         CheckpointError: transformers cannot make it, or not as a fast one.
     """
-    adopt(_LIBRARY)
+    _quieten()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever the library raises, the files are to blame
@@ -80,7 +81,7 @@ class PaddedModel:
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
-    adopt(_LIBRARY)
+    _quieten()
     try:
         loaded = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.folder,
@@ -94,3 +95,9 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Any, dict[str, An
         problem = f"transformers cannot load it ({type(error).__name__})"
         raise CheckpointError("config.json", problem, _ADVICE) from error
     return cast("tuple[Any, dict[str, Any]]", loaded)
+
+
+def _quieten() -> None:
+    """No progress bars, and of its reports on a checkpoint only errors: what they warn of is checked here."""
+    adopt("transformers", logging.ERROR)
+    transformers_logging.disable_progress_bar()

@@ -9,18 +9,17 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import orjson
-from rich.console import Console
 
 from consumer.checks.findings import Finding, Status, as_json, as_table, passed, remedies
 from consumer.checks.judge import OUR_BATCH, Needs, judge
 from consumer.commands.arguments import split
+from consumer.commands.terminal import console
 from consumer.settings import Settings
 from consumer.settings_kafka import LOCAL_HOSTS, KafkaSettings
 from consumer.settings_loading import BadSettings, Program, load
 
 GOOD = 0
 BAD = 1
-WIDTH = 160  # of the table where there is no terminal
 
 _PURPOSE = (
     "Try settings, model folder, policy, brokers, TLS, topics and rights as run would use them, and label one batch. "
@@ -120,8 +119,7 @@ def _show(findings: Sequence[Finding], *, as_one_object: bool) -> None:
     if as_one_object:
         print(orjson.dumps(as_json(findings)).decode(), flush=True)
         return
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(as_table(findings))
+    console().print(as_table(findings))
     if todo := remedies(findings):
         print("\nTo do:")
         for line in todo:

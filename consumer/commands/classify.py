@@ -17,7 +17,6 @@ from consumer.settings_loading import BadSettings, Program, load
 DONE = 0
 SOME_REJECTED = 1
 COULD_NOT = 2
-CLOSED_PIPE = 128 + signal.SIGPIPE
 
 _PURPOSE = "Label the comments of a file, without Kafka."
 _EPILOG = """
@@ -65,9 +64,7 @@ def classify(arguments: Sequence[str]) -> int:
         _refuse([str(broken)])
         return broken.exit_code
     except BrokenPipeError:
-        # Nobody reads any more. Python would complain about it once more at its end, when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        raise  # nobody reads any more; the command line's own affair
     except OSError as error:
         again = "; the same command goes on from here" if own.out else ""
         return _refuse([f"{error.filename or 'reading or writing'}: {os.strerror(error.errno or 0)}{again}"])

@@ -8,15 +8,13 @@ import sys
 from collections.abc import Sequence
 
 import orjson
-from rich.console import Console
 
 from consumer.commands.arguments import split
+from consumer.commands.terminal import console
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings, Program, build, read_layers
 from consumer.settings_reference import reference
 from consumer.settings_shown import as_json, as_table, as_toml, show_settings
-
-WIDTH = 160  # of the table where there is no terminal
 
 _USAGE = """comment-consumer config show [--json|--toml] [the settings of run]
        comment-consumer config reference"""
@@ -59,6 +57,5 @@ def _show(arguments: Sequence[str]) -> int:
     elif own.toml:
         print(as_toml(shown), end="")
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-        console.print(as_table(shown))
+        console().print(as_table(shown))
     return 0

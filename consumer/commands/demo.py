@@ -11,8 +11,7 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-from rich.console import Console
-
+from consumer.commands.terminal import console
 from consumer.demo.broker import BrokerFailed
 from consumer.demo.screen import screen_for
 from consumer.demo.session import DemoFailed, Plan, Report, Stopped, as_json, run
@@ -36,7 +35,7 @@ def demo(arguments: Sequence[str]) -> int:
     stop = threading.Event()
     stop_on_signal(stop)
     try:
-        with screen_for(Console()) as screen:
+        with screen_for(console()) as screen:
             report = run(_plan(options), screen, stop)
     except Stopped:
         return INTERRUPTED
@@ -82,15 +81,19 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def whole_number(text: str) -> int:
     """An argument that is a count."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    if not text.isdecimal() or (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number, at least 1")
     return value
 
 
 def above_zero(text: str) -> float:
     """An argument that is a rate or a time."""
-    if not (value := float(text)) > 0 or math.isinf(value):
-        raise argparse.ArgumentTypeError("must be above zero")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("must be a number above zero")
     return value
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Final
 
 from consumer import __version__
+
+COULD_NOT: Final = 2
+CLOSED_PIPE: Final = 128 + signal.SIGPIPE
 
 # Each but version is the function of this name in the module of this name.
 COMMANDS = {
@@ -27,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = given[0] if given else None
     if command in COMMANDS and command != "version":
-        run: Callable[[Sequence[str]], int] = getattr(import_module(f"consumer.commands.{command}"), command)
-        return run(given[1:])
+        return _run(command, given[1:])
     parser = _parser()
     chosen = parser.parse_args(given).command
     if chosen == "version":
@@ -36,6 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     parser.print_help(sys.stderr)
     return 2
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    if sys.stdout is None and command != "run":  # closed; print() would then do nothing
+        print(f"comment-consumer {command}: standard output is closed", file=sys.stderr)
+        return COULD_NOT
+    run: Callable[[Sequence[str]], int] = getattr(import_module(f"consumer.commands.{command}"), command)
+    try:
+        code = run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more. Python would complain about it once more at its end, when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return code
 
 
 def versions() -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from consumer.commands.terminal import console
 from consumer.moderation.comparison import Comparison, NoEvent, read_event
 from consumer.moderation.policy import Policy
 from consumer.moderation.policy_file import PolicyError
@@ -119,19 +119,19 @@ def _tell_policy(found: Policy, *, as_json: bool) -> None:
 
 
 def _tell(found: Comparison) -> None:
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=120, highlight=False)
-    console.print(
+    page = console()
+    page.print(
         f"{found.policy.name}, digest {found.policy.digest[:16]}…, on {found.labeled:,} labeled events; "
         f"{found.skipped:,} skipped ones are not judged",
         markup=False,
     )
     for (name, digest), count in found.earlier.most_common(5):
-        console.print(f"{count:,} were judged by {name}, digest {digest[:16]}…", markup=False)
-    console.print(f"{found.changed:,} get another action; {found.audited:,} are in the audit's sample")
+        page.print(f"{count:,} were judged by {name}, digest {digest[:16]}…", markup=False)
+    page.print(f"{found.changed:,} get another action; {found.audited:,} are in the audit's sample")
     for table in _tables(found):
         if table.row_count:
-            console.print()
-            console.print(table)
+            page.print()
+            page.print(table)
 
 
 def _tables(found: Comparison) -> Iterator[Table]:

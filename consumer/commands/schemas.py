@@ -23,7 +23,6 @@ from schemas.export import MODELS, files, render
 GOOD: Final = 0
 SOME_WRONG: Final = 1
 COULD_NOT: Final = 2
-CLOSED_PIPE: Final = 141
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes; what a topic takes is far less."""
 FOLDER: Final = "comment-consumer-schemas"
@@ -63,9 +62,7 @@ def schemas(arguments: Sequence[str]) -> int:
     except UnreadableInput as error:
         return _refuse(str(error))
     except BrokenPipeError:
-        # Nobody reads any more. Python would complain about it once more at its end, when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        raise  # nobody reads any more; the command line's own affair
     except OSError as error:
         return _refuse(f"{error.filename or 'reading or writing'}: {os.strerror(error.errno or 0)}")
     asked = what in ("-h", "--help")

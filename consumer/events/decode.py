@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 from pydantic import ValidationError
 
+from consumer.classifier.token_bounds import bert_tokens
 from consumer.delivery.records import Comment, Decoded, Failure, Headers, Record, Skipped, Stage, ToClassify, Tombstone
 from consumer.events.mapping import DELETED, OTHER_KIND, FieldMapping, Kind, as_name
 from consumer.events.paths import JsonObject
@@ -17,6 +18,9 @@ from schemas.comment import CommentEvent
 
 MAX_CHARS: Final = 10_000
 """Characters of a text that are looked at: far more than any model here reads, few enough to be tokenised cheaply."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+"""Some producers write it before JSON; RFC 8259 lets readers pass over it."""
 
 _TOMBSTONE: Final = Tombstone()
 
@@ -30,6 +34,7 @@ class Decoder:
         max_bytes: Largest value that is parsed.
         max_chars: Only this much of a text is preprocessed and classified; see :meth:`cuts`.
         mapping: Where the fields stand in the input's JSON, and which records are comments.
+        token_bound: The most tokens that a preprocessed text can come to, before the model's limit.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Decoder:
         max_bytes: int,
         max_chars: int = MAX_CHARS,
         mapping: FieldMapping | None = None,
+        token_bound: Callable[[str], int] = bert_tokens,
     ) -> None:
         if min(max_tokens, max_bytes, max_chars) < 1:
             raise ValueError("max_tokens, max_bytes and max_chars are at least 1")
@@ -47,6 +53,7 @@ class Decoder:
         self._max_tokens = max_tokens
         self._max_bytes = max_bytes
         self._max_chars = max_chars
+        self._token_bound = token_bound
         self._mapping = (mapping or FieldMapping()).compiled()
         self._special = self._mapping.tells_kinds or self._mapping.reads_headers
 
@@ -68,7 +75,7 @@ class Decoder:
         if len(value) > self._max_bytes:
             return _failure("too_large", f"the value has {len(value)} bytes, more than {self._max_bytes}")
         try:
-            event = orjson.loads(value)
+            event = orjson.loads(value if value[:1] != _BOM[:1] else value.removeprefix(_BOM))
             if type(event) is not dict:
                 return _failure("not_an_object", "the value is JSON, but not an object")
             if self._special and (other := self._other(record, event)) is not None:
@@ -79,10 +86,9 @@ class Decoder:
             reason = skip_reason(text)
             if reason is not None:
                 return Skipped(comment, reason)
-            return ToClassify(comment, text, min(len(text) + 2, self._max_tokens))
+            return ToClassify(comment, text, min(self._token_bound(text), self._max_tokens))
         except orjson.JSONDecodeError as error:
-            # Its text and its `doc` may hold the payload; the position does not.
-            return _failure("invalid_json", f"the value is not JSON in UTF-8, at character {error.pos}")
+            return _failure("invalid_json", _where_it_fails(value, error))
         except ValidationError as error:
             missing = self._mapping.missing(event, record.headers)
             if missing is not None:
@@ -152,6 +158,15 @@ class Decoder:
         for detail in error.errors(include_url=False, include_context=False, include_input=False):
             rules.setdefault(self._mapping.place(str(detail["loc"][0]), event, headers), detail["msg"])
         return "; ".join(f"{path}: {rule}" for path, rule in rules.items())
+
+
+def _where_it_fails(value: bytes, error: orjson.JSONDecodeError) -> str:
+    """What is wrong with a value, and where. The error's own text may hold the payload; a position does not."""
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError as encoding:
+        return f"the value is not UTF-8, at byte {encoding.start}"
+    return f"the value is not JSON, at character {error.pos}"
 
 
 def _failure(kind: str, message: str) -> Failure:

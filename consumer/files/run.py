@@ -98,7 +98,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
         report_path, report = _report(stack, plan, out)
         pipeline = ModelPipeline(engine, Runner(engine, time.sleep), _Silent())
         stack.callback(pipeline.close, CLOSE_TIMEOUT)
-        pipeline.start()
+        assembly.warm_up(pipeline)
         classifier: Classifier = pipeline if journal is None else JournaledClassifier(pipeline, journal)
 
         labeler = Labeler(classifier, _batching(settings, source), settings.cache.max_entries)
@@ -225,6 +225,7 @@ def _decoder(
         max_tokens=engine.max_tokens,
         max_bytes=settings.events.max_bytes,
         mapping=mapping,
+        token_bound=assembly.token_bound_of(checkpoint),
     )
 
 

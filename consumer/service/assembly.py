@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from consumer import __version__
 from consumer.classifier.checkpoint import Checkpoint
 from consumer.classifier.checkpoint_error import CheckpointError
+from consumer.classifier.engine import TokenizedT
 from consumer.classifier.loading import LoadedEngine, load_engine
+from consumer.classifier.token_bounds import bert_tokens, byte_tokens
 from consumer.delivery.batcher import BatchPolicy
 from consumer.delivery.dead_letter_limits import DeadLetterLimit, DeadLetterLimits
 from consumer.delivery.flow import FlowLimits
@@ -24,6 +26,7 @@ from consumer.moderation.judgement import CompiledPolicy
 from consumer.moderation.policy import LabelPolicy, Policy
 from consumer.moderation.policy_file import PolicyError
 from consumer.service.mapped_fields import map_fields
+from consumer.service.model_pipeline import ModelPipeline
 from consumer.service.policy_reload import load_policy
 from consumer.settings import DeadLetterSettings, EventSettings, ModelSettings, PolicySettings, Settings
 from consumer.settings_loading import BadSettings
@@ -73,6 +76,24 @@ def load(settings: ModelSettings, checkpoint: Checkpoint) -> LoadedEngine:
         raise BadSettings([f"model.device or model.dtype: {error}"]) from error
 
 
+def warm_up(pipeline: ModelPipeline[TokenizedT]) -> None:
+    """Start the model's threads and wait until it has answered its own probe.
+
+    Raises:
+        BadSettings: its answers are no numbers.
+        ModelBroken: it does not run here.
+    """
+    try:
+        pipeline.start()
+    except CheckpointError as error:
+        raise BadSettings([f"model.source: {error}"]) from error
+
+
+def token_bound_of(checkpoint: Checkpoint) -> Callable[[str], int]:
+    """The most tokens that a text can come to, by the kind of vocabulary."""
+    return bert_tokens if checkpoint.packed else byte_tokens
+
+
 def compile_policy(settings: PolicySettings, labels: tuple[str, ...]) -> CompiledPolicy:
     """The policy for this model's labels.
 
@@ -113,6 +134,7 @@ def make_codec(
         max_tokens=engine.max_tokens,
         max_bytes=settings.events.max_bytes,
         mapping=map_fields(settings.events),
+        token_bound=token_bound_of(checkpoint),
     )
     dead_letters = DeadLetters(
         model_revision=engine.identity.revision,

@@ -46,11 +46,12 @@ class HttpEndpoint:
         """
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        except OSError as error:
+            raise BadSettings([f"http.host: {host} is no address to listen on: {error.strerror}"]) from None
+        try:
             self._socket = socket.create_server(address[:2], family=family, backlog=64)
         except OSError as error:
-            number = error.errno or 0
-            reason = os.strerror(number) if number > 0 else error.strerror  # names that do not resolve count downwards
-            why = f"cannot listen on {host} port {port}: {reason}"
+            why = f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}"
             raise BadSettings([f"http.port: {why}. Give a free --http.port (0 takes any)"]) from None
         self.port: int = self._socket.getsockname()[1]
         self._server = uvicorn.Server(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from queue import Empty, Queue
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from consumer.classifier.checkpoint_error import CheckpointError
 from consumer.classifier.engine import Engine, TokenizedT
 from consumer.classifier.runner import Runner, Tally
 from consumer.delivery.errors import ModelBroken
@@ -70,11 +71,14 @@ class ModelPipeline(Generic[TokenizedT]):
         """Start the threads, and return once the model has run its probe batches on its own thread.
 
         Raises:
+            CheckpointError: it can, and the answers show that its files are wrong.
             ModelBroken: it cannot.
         """
         for thread in self._threads:
             thread.start()
         error = self._warm.get()
+        if isinstance(error, CheckpointError):
+            raise error
         if error is not None:
             raise ModelBroken(
                 f"the model fails on its own probe ({type(error).__name__}). Check the model folder and model.device."

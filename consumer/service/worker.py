@@ -126,7 +126,7 @@ class Worker:
             reload = PolicyReload(settings.policy.file, policy, events.use, clock, policy_recorder)
         codec = FramedCodec(events, max_bytes=settings.events.max_bytes, frame=frame)
         pipeline = ModelPipeline(engine, Runner(engine, time.sleep), ModelRecorder(metrics, health))
-        pipeline.start()
+        assembly.warm_up(pipeline)
         health.model_is_warm()
         metrics.describe_build(__version__, engine.identity)
         log.info("model is warm", labels=engine.labels, **engine.identity._asdict())

@@ -157,10 +157,32 @@ def test_an_index_cannot_name_a_file_elsewhere(folder):
     assert "index.json" in refusal(folder)
 
 
+def test_an_index_that_lists_nothing_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    edit_json(folder / "model.safetensors.index.json", weight_map={})
+    assert "index.json: holds no weight_map" in refusal(folder)
+
+
 @pytest.mark.parametrize("missing", ["config.json", "vocab.txt", "model.safetensors"])
 def test_a_missing_file_is_named(folder, missing):
     (folder / missing).unlink()
-    assert refusal(folder).startswith(f"{missing}: ")
+    assert refusal(folder).startswith(f"{missing}: is missing")
+
+
+def test_a_file_that_is_no_json_is_named_once(folder):
+    (folder / "config.json").write_text("{")
+    assert refusal(folder).startswith("config.json: is not readable JSON")
+
+
+def test_more_layers_than_there_are_tensors_are_refused_at_once(folder):
+    edit_json(folder / "config.json", num_hidden_layers=1_000_000_000)
+    assert "num_hidden_layers is more than" in refusal(folder)
+
+
+@pytest.mark.parametrize("epsilon", ["x", -1.0, 0, 2.0, float("nan"), True])
+def test_an_epsilon_that_makes_no_sense_is_refused(folder, epsilon):
+    edit_json(folder / "config.json", layer_norm_eps=epsilon)
+    assert "layer_norm_eps" in refusal(folder)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import BertTokenizer
 
+from consumer.classifier.token_bounds import bert_tokens, byte_tokens
 from consumer.classifier.tokenizer import BatchTokenizer, bert_tokenizer
 from tests.classifier.checkpoints import VOCABULARY, WORDS, bert_ids, edit_json, write_vocabulary
 from tests.support.data import data_folder, validation_texts
@@ -135,3 +136,18 @@ def test_surrogates_survive(folder, text):
 def test_a_limit_without_room_for_a_text_is_refused(folder):
     with pytest.raises(ValueError, match="2 tokens leave no room"):
         BatchTokenizer(bert_tokenizer(folder), 2)
+
+
+@given(st.text(max_size=60))
+@example("가" * 50)
+@example("한국어 화이팅")
+@example("\u09cb\u0ccb\u1026\U0001d15e\u0fb9")
+@example("İİİ ﬃ ß 加油")
+def test_a_text_never_comes_to_more_tokens_than_its_bound(folder: Path, text: str):
+    batch = BatchTokenizer(bert_tokenizer(folder), 512).encode([text])
+    assert batch.tokens <= min(bert_tokens(text), 512)
+
+
+def test_bytes_bound_every_text():
+    assert byte_tokens("加油") == 8
+    assert byte_tokens("\ud800") == 5

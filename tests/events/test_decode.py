@@ -246,3 +246,23 @@ def test_the_checks_made_by_hand_equal_the_model(event: dict[str, Any]) -> None:
         return
     assert isinstance(decoded, ToClassify | Skipped)
     assert decoded.comment == Comment(valid.id, valid.text, valid.channel, valid.stream, valid.author, valid.lang, None)
+
+
+def test_a_byte_order_mark_before_the_json_is_passed_over() -> None:
+    found = decode(record(b"\xef\xbb\xbf" + b'{"id": "1", "text": "hi"}'))
+    assert isinstance(found, ToClassify)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b'{"id": "1", "text": "\xff"}', "the value is not UTF-8, at byte 21"),
+        (b'{"id": "1", ', "the value is not JSON, at character"),
+        (b"\xef\xbb", "the value is not UTF-8, at byte 0"),
+    ],
+)
+def test_where_a_value_fails_is_told(value: bytes, said: str) -> None:
+    found = decode(record(value))
+    assert isinstance(found, Failure)
+    assert found.type == "invalid_json"
+    assert found.message.startswith(said)

@@ -53,7 +53,6 @@ FAILING = {
     "a lone low surrogate escape": b'{"id":"1","text":"\\udc00' + S + b'"}',
     "a raw NUL": b'{"id":"1","text":"' + S + b'\x00"}',
     "UTF-16": ('{"id":"1","text":"' + SECRET + '"}').encode("utf-16"),
-    "a byte order mark": b"\xef\xbb\xbf" + b'{"id":"1","text":"' + S + b'"}',
     "100k deep arrays": b"[" * 100_000,
     "100k deep arrays, closed": b"[" * 100_000 + b"]" * 100_000,
     "deep objects inside a comment": b'{"id":"1","text":"x","a":' + b'{"a":' * 40_000 + b"1" + b"}" * 40_001,

@@ -310,11 +310,13 @@ def test_the_action_is_the_strongest_that_anything_asks_for(
     assert bool(judgement.reasons) == (expected != "allow")
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000", "\u00a0 "])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\t", "\u3000", "\u00a0 ", "\u200b\u200d\ufeff", "\x00", "\u202e \x07", "\ud800"]
+)
 def test_a_text_with_nothing_to_read_is_empty(text: str) -> None:
     assert skip_reason(text) == "empty"
 
 
-@pytest.mark.parametrize("text", ["a", " a ", "。", "💪", "\x00"])
+@pytest.mark.parametrize("text", ["a", " a ", "。", "💪", "\u200ba", "\x00好", "\u0301", "🏳️"])
 def test_any_other_text_is_worth_a_look(text: str) -> None:
     assert skip_reason(text) is None

@@ -75,3 +75,38 @@ def test_wrong_settings_end_with_2_and_plain_lines_that_name_them(
     assert named in shown.stderr
     assert "Traceback" not in shown.stderr
     assert all(line.startswith("comment-consumer: ") for line in shown.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--comments", "1e3"], ["demo", "--rate", "fast"], ["demo", "--seconds", "0"]]
+)
+def test_an_argument_that_is_no_number_is_told_as_such(arguments: list[str]):
+    shown = consumer(*arguments)
+    assert shown.returncode == 2
+    assert f"argument {arguments[1]}: must be a " in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["config reference", "config show --kafka.bootstrap-servers localhost:1 --model.source m"]
+)
+def test_a_reader_that_goes_away_ends_it_quietly(command: str):
+    piped = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -m consumer {command} | true; echo "${{PIPESTATUS[0]}}"'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert piped.stderr == ""
+    assert piped.stdout.strip() in ("0", "141")  # it may have been through before the reader was gone
+
+
+def test_results_that_nobody_can_read_are_not_made():
+    shown = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -m consumer config reference >&-'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (2, "comment-consumer config: standard output is closed\n")

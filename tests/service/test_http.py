@@ -33,6 +33,13 @@ def test_health_and_metrics_are_served_on_a_free_port():
         endpoint.close(5)
 
 
+def test_a_host_that_is_none_is_blamed_and_not_the_port():
+    with pytest.raises(BadSettings) as refusal:
+        HttpEndpoint(application(Health(lambda: 0.0), CollectorRegistry()), "no such host", 0)
+    (line,) = refusal.value.lines
+    assert line.startswith("http.host: no such host is no address to listen on: ")
+
+
 def test_a_taken_port_is_one_clear_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

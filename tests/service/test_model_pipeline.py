@@ -8,11 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
+from consumer.classifier.checkpoint_error import CheckpointError
 from consumer.classifier.runner import Runner, Tally
 from consumer.delivery.errors import ModelBroken
 from consumer.delivery.ports import Finished
 from consumer.delivery.records import Failure, Verdict
+from consumer.service.assembly import warm_up
 from consumer.service.model_pipeline import ModelPipeline
+from consumer.settings_loading import BadSettings
 from tests.service.fake_engine import FakeEngine
 
 
@@ -131,6 +134,13 @@ def test_a_model_that_fails_its_probe_does_not_start():
     pipeline = ModelPipeline(engine, Runner(engine, lambda seconds: None), Notes())
     with pytest.raises(ModelBroken, match="RuntimeError"):
         pipeline.start()
+
+
+def test_a_model_whose_answers_show_that_its_files_are_wrong_says_so_in_its_own_words():
+    engine = FakeEngine(warm_up_error=CheckpointError("model", "answers with NaN", "try float32"))
+    pipeline = ModelPipeline(engine, Runner(engine, lambda seconds: None), Notes())
+    with pytest.raises(BadSettings, match=r"model\.source: .*answers with NaN.*try float32"):
+        warm_up(pipeline)
 
 
 def test_a_text_that_breaks_the_tokeniser_fails_alone():
