@@ -65,7 +65,7 @@ def schemas(arguments: Sequence[str]) -> int:
         raise  # nobody reads any more; the command line's own affair
     except OSError as error:
         return _refuse(f"{error.filename or 'reading or writing'}: {os.strerror(error.errno or 0)}")
-    asked = what in ("-h", "--help")
+    asked = not {"-h", "--help"}.isdisjoint(arguments)
     print(f"usage: {_USAGE}\n\n{_ABOUT}", end="", file=sys.stdout if asked else sys.stderr)
     return GOOD if asked else COULD_NOT
 
@@ -77,8 +77,7 @@ def deployment_of(settings: Settings) -> Deployment:
     login: str | None = None
     if security.startswith("sasl"):
         others = (kafka.extra.get(name) for name in ("sasl.mechanism", "sasl.mechanisms"))
-        login = kafka.sasl_mechanism
-        login = login or next((str(each) for each in others if each is not None), None)
+        login = next((str(each) for each in (kafka.sasl_mechanism, *others) if each is not None), None)
     return Deployment(
         input_topic=kafka.input_topic,
         output_topic=kafka.output_topic,

@@ -37,7 +37,8 @@ def config(**variables: str) -> dict[str, Any]:
         if os.environ.get("CI") == "true":
             pytest.fail("CI must try the compose file, but Compose is not installed")
         pytest.skip("needs Compose")
-    kept = {name: value for name, value in os.environ.items() if name not in ("KAFKA_IMAGE", "KAFKA_PORT", "RATE")}
+    own = set(re.findall(r"\$\{(\w+)", FILE.read_text("utf-8")))
+    kept = {name: value for name, value in os.environ.items() if name not in own}
     done = subprocess.run(
         [*command, "--file", str(FILE), "config"],
         env={**kept, **variables},

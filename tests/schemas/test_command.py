@@ -114,6 +114,11 @@ class TestShowAndExport:
         assert schemas(arguments) == 2
         assert "usage: comment-consumer schemas export" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("arguments", [["--help"], ["show", "-h"], ["check", "--help"]], ids=str)
+    def test_help_is_no_mistake(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert schemas(arguments) == 0
+        assert "usage: comment-consumer schemas export" in capsys.readouterr().out
+
     def test_a_wrong_setting_is_told_and_not_quoted(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert schemas(["asyncapi", "--kafka.nothing", "hunter2"]) == 2
         said = capsys.readouterr().err
