@@ -48,7 +48,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         listed = read_json(folder / _INDEX).get("weight_map")
     except ValueError as error:
         raise CheckpointError(_INDEX, str(error), _REFETCH) from error
-    if not isinstance(listed, dict) or not listed or not all(isinstance(name, str) for name in listed.values()):
+    if not (isinstance(listed, dict) and listed) or not all(isinstance(name, str) for name in listed.values()):
         raise CheckpointError(_INDEX, "holds no weight_map", _REFETCH)
     names = sorted(set(listed.values()))
     for name in names:

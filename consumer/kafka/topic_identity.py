@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, TopicDescription
+from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]
 
 from consumer.delivery.errors import SourceFailed
 from consumer.delivery.ports import Clock
