@@ -22,7 +22,7 @@ No Kafka, no model, no threads and no clock of its own: all of that comes throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumer.delivery.batcher import Batcher, BatchPolicy, ClosedBatch
@@ -44,7 +44,7 @@ from consumer.delivery.records import (
 )
 from consumer.delivery.results import ResultCache, result_key
 from consumer.delivery.row import Row
-from consumer.delivery.tracker import Tracker
+from consumer.delivery.tracker import Progress, Tracker
 
 QUEUE_OF_TWO = 2  # batches with the model at once: one running, one tokenised and ready
 POLL_RECORDS = 1024  # most records taken in one step, so that a step stays short
@@ -109,6 +109,16 @@ class DeliveryProtocol:
     def assigned_partitions(self) -> Sequence[Partition]:
         return self._tracker.partitions
 
+    @property
+    def progress(self) -> Mapping[Partition, Progress]:
+        """How far each assigned partition is; for metrics, on the protocol's thread."""
+        return self._tracker.progress
+
+    @property
+    def waiting(self) -> int:
+        """Records in the line for a batch; for metrics."""
+        return len(self._batcher)
+
     def step(self) -> None:
         """Do one turn of everything, waiting briefly for what comes next.
 
@@ -150,7 +160,7 @@ class DeliveryProtocol:
         records = [record for record, _ in owned]
         now = self._clock()
         for (record, assignment), decoded in zip(owned, self._codec.decode(records), strict=True):
-            assignment.receive(record.offset, record.leader_epoch)
+            assignment.receive(record.offset, record.leader_epoch, now, record.timestamp_ms)
             row = Row.of(record, assignment, decoded, now)
             self._flow.enter(row)
             self._batcher.add(row)

@@ -58,7 +58,7 @@ class Recorder:
         self.totals.received += records
         self._metrics.received.inc(records)
         if newest_timestamp_ms:
-            self._metrics.lag_seconds.set(max(0.0, self._wall() - newest_timestamp_ms / 1000.0))
+            self._metrics.newest_record.set(newest_timestamp_ms / 1000.0)
 
     def batch_submitted(
         self, reason: CloseReason, *, rows: int, tokens: int, waited: float, distinct: int, cached: int, collapsed: int
@@ -69,6 +69,7 @@ class Recorder:
         self.totals.collapsed += collapsed
         metrics = self._metrics
         metrics.batches.labels(reason.value).inc()
+        metrics.last_batch.set(self._wall())
         metrics.batch_rows.observe(rows)
         metrics.batch_tokens.observe(tokens)
         metrics.batch_wait.observe(waited)
@@ -152,10 +153,12 @@ class ModelRecorder:
     def started(self) -> None:
         """A batch is with the model."""
         self._health.batch_began()
+        self._metrics.model_busy.began()
 
     def ran(self, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
         """The batch is done."""
         self._health.batch_ended()
+        self._metrics.model_busy.ended()
         metrics = self._metrics
         metrics.inference_seconds.observe(seconds)
         metrics.model_texts.inc(rows)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -20,6 +20,7 @@ from consumer.classifier.runner import Runner
 from consumer.delivery.errors import DeliveryStopped
 from consumer.delivery.ports import RebalanceListener, Sink, Source
 from consumer.delivery.protocol import DeliveryProtocol
+from consumer.delivery.records import Partition
 from consumer.delivery.results import ResultCache
 from consumer.delivery.row import Row
 from consumer.service import assembly
@@ -33,6 +34,7 @@ from consumer.service.metrics import Metrics, read_at_scrape
 from consumer.service.model_pipeline import ModelPipeline
 from consumer.service.recorder import ModelRecorder, Recorder
 from consumer.service.summary import Summary
+from consumer.service.vitals import Vitals
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings
 
@@ -48,6 +50,11 @@ class Connection(Protocol):
 
     @property
     def sink(self) -> Sink[Row]: ...
+
+    @property
+    def backlog(self) -> Mapping[Partition, int]:
+        """Records not received yet of each partition, as the last :meth:`refresh` saw it; without those unknown."""
+        ...
 
     def join(self, listener: RebalanceListener) -> None:
         """Check the topics and join the group.
@@ -82,6 +89,7 @@ class Worker:
     connection: Connection
     protocol: DeliveryProtocol
     summary: Summary
+    vitals: Vitals
     endpoint: HttpEndpoint | None
 
     @classmethod
@@ -102,7 +110,7 @@ class Worker:
         log = structlog.get_logger()
         clock = time.monotonic
         health = Health(clock)
-        metrics = Metrics(CollectorRegistry())
+        metrics = Metrics(CollectorRegistry(), clock)
         endpoint = None
         if settings.http.enabled:
             endpoint = HttpEndpoint(application(health, metrics.registry), settings.http.host, settings.http.port)
@@ -139,13 +147,17 @@ class Worker:
                 metrics.in_flight_records: lambda: flow.records,
                 metrics.in_flight_bytes: lambda: flow.bytes,
                 metrics.in_flight_tokens: lambda: flow.tokens,
+                metrics.in_flight_load: lambda: flow.load,
+                metrics.waiting: lambda: protocol.waiting,
                 metrics.assigned: lambda: len(protocol.assigned_partitions),
+                metrics.ready: lambda: not health.why_not_ready(),
             }
         )
+        vitals = Vitals(metrics, lambda: protocol.progress, lambda: connection.backlog, clock)
         summary = Summary(
             recorder, flow, lambda: len(protocol.assigned_partitions), clock, settings.log.summary_interval
         )
-        return cls(ending, health, metrics, pipeline, connection, protocol, summary, endpoint)
+        return cls(ending, health, metrics, pipeline, connection, protocol, summary, vitals, endpoint)
 
     def run(self) -> ExitCode:
         """Join the group and work until the end is asked for; then drain and close.
@@ -176,16 +188,21 @@ class Worker:
         while not self.ending.asked:
             self.protocol.step()
             self.connection.refresh()
+            self.vitals.tick()
             self.health.beat()
             self.metrics.loop.inc()
             self.summary.tick()
-        self.health.drains()
+        self._drains()
         drained = self.protocol.drain(self.ending.remaining * DRAIN_SHARE)
         self.summary.write()
         return drained
 
-    def _close(self) -> bool:
+    def _drains(self) -> None:
         self.health.drains()
+        self.metrics.draining.set(1)
+
+    def _close(self) -> bool:
+        self._drains()
         closed = self.connection.close(self.ending.remaining * CLOSE_SHARE)
         closed &= self.pipeline.close(self.ending.remaining * CLOSE_SHARE)
         if self.endpoint is not None:
