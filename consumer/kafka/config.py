@@ -126,7 +126,7 @@ def consumer_config(connection: Connection, membership: Membership) -> dict[str,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # a missing offset is answered by KafkaSource, never silently
         "isolation.level": "read_committed",
-        "enable.partition.eof": True,  # offsets alone do not tell: transaction markers at the end are never delivered
+        "enable.partition.eof": True,  # else nothing is known of a partition that has delivered no record yet
     }
     if membership.instance_id is not None:
         config["group.instance.id"] = membership.instance_id

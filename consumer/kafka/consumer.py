@@ -117,8 +117,7 @@ class KafkaSource:
     def lag(self) -> Mapping[Partition, int]:
         """Records between the position and the end of each owned partition, as far as known without asking.
 
-        Once the end was reached, what lies before it counts as read: markers of transactions and aborted records are
-        never delivered, and would look like lag for ever.
+        A partition that has delivered nothing yet has no position; that its end was reached is heard of all the same.
         """
         lags = {}
         for position in self._consumer.position(list(self._owned.values())) if self._owned else ():
