@@ -146,16 +146,16 @@ class ModelRecorder:
         self._health = health
         self._seen = Tally()
 
-    def tokenized(self, rows: int, tokens: int, seconds: float) -> None:
+    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None:
         """A batch was tokenised."""
         self._metrics.tokenize_seconds.observe(seconds)
 
-    def started(self) -> None:
+    def started(self, ticket: int) -> None:
         """A batch is with the model."""
         self._health.batch_began()
         self._metrics.model_busy.began()
 
-    def ran(self, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
+    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
         """The batch is done."""
         self._health.batch_ended()
         self._metrics.model_busy.ended()

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -18,7 +18,8 @@ from consumer import __version__
 from consumer.classifier.packing import PackedBatch
 from consumer.classifier.runner import Runner
 from consumer.delivery.errors import DeliveryStopped
-from consumer.delivery.ports import RebalanceListener, Sink, Source
+from consumer.delivery.follower import Follower, Several
+from consumer.delivery.ports import Clock, Codec, RebalanceListener, Sink, Source
 from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.records import Partition
 from consumer.delivery.results import ResultCache
@@ -31,14 +32,19 @@ from consumer.service.interpreter import settle
 from consumer.service.lifecycle import Ending, ExitCode
 from consumer.service.logs import configure_logging, describe_exception
 from consumer.service.metrics import Metrics, read_at_scrape
-from consumer.service.model_pipeline import ModelPipeline
+from consumer.service.model_pipeline import ModelPipeline, Watcher
 from consumer.service.recorder import ModelRecorder, Recorder
+from consumer.service.step_log import StepLog
 from consumer.service.summary import Summary
 from consumer.service.vitals import Vitals
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings
 
+if TYPE_CHECKING:
+    from consumer.tracing.opening import Tracing
+
 DRAIN_SHARE = 0.8  # of the time that is left goes to the drain, the rest to leaving the group and closing
+TRACING_TIMEOUT = 2.0  # seconds at the end for the last spans
 CLOSE_SHARE = 0.9  # of what is left then; the last bit is for the process to end by itself
 
 
@@ -91,6 +97,7 @@ class Worker:
     summary: Summary
     vitals: Vitals
     endpoint: HttpEndpoint | None
+    tracing: Tracing | None
 
     @classmethod
     def build(
@@ -116,12 +123,19 @@ class Worker:
             endpoint = HttpEndpoint(application(health, metrics.registry), settings.http.host, settings.http.port)
             log.info("listening", host=settings.http.host, port=endpoint.port)
 
+        tracing = _open_tracing(settings, metrics, clock)
         checkpoint = assembly.open_checkpoint(settings.model)
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
-        codec = assembly.make_codec(settings, checkpoint, engine, policy)
-        pipeline = ModelPipeline(engine, Runner(engine, time.sleep), ModelRecorder(metrics, health))
+        codec: Codec = assembly.make_codec(settings, checkpoint, engine, policy)
+        watcher: Watcher = ModelRecorder(metrics, health)
+        followers: list[Follower] = [StepLog()] if settings.log.level == "debug" else []
+        if tracing is not None:
+            codec = tracing.around_codec(codec)
+            watcher = tracing.around_watcher(watcher)
+            followers.append(tracing.follower)
+        pipeline = ModelPipeline(engine, Runner(engine, time.sleep), watcher)
         pipeline.start()
         health.model_is_warm()
         metrics.describe_build(__version__, engine.identity)
@@ -140,6 +154,7 @@ class Worker:
             cache=ResultCache(settings.cache.max_entries),
             observer=recorder,
             revoke_timeout=settings.delivery.revoke_timeout,
+            follower=Several(followers) if followers else None,
         )
         flow = protocol.flow
         read_at_scrape(
@@ -157,7 +172,7 @@ class Worker:
         summary = Summary(
             recorder, flow, lambda: len(protocol.assigned_partitions), clock, settings.log.summary_interval
         )
-        return cls(ending, health, metrics, pipeline, connection, protocol, summary, vitals, endpoint)
+        return cls(ending, health, metrics, pipeline, connection, protocol, summary, vitals, endpoint, tracing)
 
     def run(self) -> ExitCode:
         """Join the group and work until the end is asked for; then drain and close.
@@ -205,9 +220,31 @@ class Worker:
         self._drains()
         closed = self.connection.close(self.ending.remaining * CLOSE_SHARE)
         closed &= self.pipeline.close(self.ending.remaining * CLOSE_SHARE)
+        if self.tracing is not None:
+            self.tracing.close(min(TRACING_TIMEOUT, self.ending.remaining * CLOSE_SHARE))  # late spans are no failure
         if self.endpoint is not None:
             self.endpoint.close(min(1.0, self.ending.remaining))
         return closed
+
+
+def _open_tracing(settings: Settings, metrics: Metrics, clock: Clock) -> Tracing | None:
+    """Tracing, if it is wanted; nothing of it is imported otherwise.
+
+    Raises:
+        BadSettings: it is not installed.
+    """
+    if settings.tracing.endpoint is None:
+        return None
+    try:
+        from consumer.tracing.opening import open_tracing  # noqa: PLC0415
+    except ImportError as error:
+        if (error.name or "").startswith("consumer"):
+            raise
+        why = f"OpenTelemetry is not installed ({error.name} is missing)"
+        raise BadSettings(
+            [f'tracing.endpoint: {why}; pip install "comment-consumer[tracing]", or leave it out']
+        ) from None
+    return open_tracing(settings, metrics, clock)
 
 
 def run_worker(settings: Settings, ending: Ending, connect: Connect) -> ExitCode:

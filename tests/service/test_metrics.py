@@ -132,9 +132,9 @@ def test_an_assignment_makes_ready_and_a_refusal_unready(metrics: Metrics):
 def test_the_runners_tally_becomes_counters(metrics: Metrics):
     watcher = ModelRecorder(metrics, Health(lambda: 0.0))
     tally = Tally(forwards=1, out_of_memory=2, bisections=3)
-    watcher.ran(8, 80, 0.1, tally)
+    watcher.ran(1, 8, 80, 0.1, tally)
     tally.out_of_memory = 5
-    watcher.ran(8, 80, 0.1, tally)
+    watcher.ran(1, 8, 80, 0.1, tally)
     assert value(metrics, "out_of_memory_total") == 5
     assert value(metrics, "bisections_total") == 3
     assert value(metrics, "model_tokens_total") == 160
