@@ -14,6 +14,7 @@ COMMANDS = {
     "classify": "label the comments of a file, without Kafka",
     "check": "try settings, model, broker, topics and rights before they are needed",
     "config": "show every setting, its value and where it came from; print the reference",
+    "status": "say whether running processes keep up, and what bounds them",
     "version": "show the versions of the program and of what it runs on",
 }
 
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from consumer.commands.config import config  # noqa: PLC0415
 
         return config(given[1:])
+    if command == "status":
+        from consumer.commands.status import status  # noqa: PLC0415
+
+        return status(given[1:])
     parser = _parser()
     chosen = parser.parse_args(given).command
     if chosen == "version":
