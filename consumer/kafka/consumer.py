@@ -114,8 +114,16 @@ class KafkaSource:
         """The partitions owned now."""
         return tuple(self._owned)
 
-    def lag(self) -> Mapping[Partition, int]:
+    @property
+    def paused(self) -> bool:
+        """Whether it delivers nothing until :meth:`resume`."""
+        return self._paused
+
+    def lag(self, ends: Mapping[Partition, int] | None = None) -> Mapping[Partition, int]:
         """Records between the position and the end of each owned partition, as far as known without asking.
+
+        ``ends`` are known from elsewhere: what the client knows is as old as its last fetch, and it stands still while
+        it is paused.
 
         A partition that has delivered nothing yet has no position; that its end was reached is heard of all the same.
         """
@@ -124,6 +132,7 @@ class KafkaSource:
             _, high = self._consumer.get_watermark_offsets(position, cached=True)
             partition = Partition(position.topic, position.partition)
             read = max(position.offset, self._ends.get(partition, -1))
+            high = max(high, (ends or {}).get(partition, -1))
             if high >= 0 and read >= 0:
                 lags[partition] = max(0, high - read)
         return lags

@@ -90,9 +90,9 @@ NEWEST_RECORD: Final = _gauge(
 LAG_RECORDS: Final = _gauge(
     "lag_records",
     "records",
-    "Records of the input topic that were not received yet, by the last answer to a fetch.",
-    "How much waits outside. Scale by it. While the input is paused, or no broker answers, it stands still: alert on "
-    "lag_seconds, which does not. A partition whose position is not known yet has no value.",
+    "Records of the input topic that were not received yet.",
+    "How much waits outside. Scale by it. While no broker answers it stands still: alert on lag_seconds, which does "
+    "not. A partition whose position is not known yet has no value.",
     "partition",
 )
 LAG_SECONDS: Final = _gauge(

@@ -17,6 +17,7 @@ from consumer.delivery.row import Row
 from consumer.kafka.config import ConfigError, admin_config
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.errors import find_kafka_error
+from consumer.kafka.log_ends import LogEnds
 from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import Connection, Membership, Outputs, StartPosition
 from consumer.kafka.topics import TopicsUnusable, check_topics
@@ -67,7 +68,8 @@ class KafkaConnection:
         self._refreshed = time.monotonic()
         self._commits = self._commit_errors = 0
         self.backlog: Mapping[Partition, int] = {}
-        self._probe: AdminClient | None = None
+        self._admin: AdminClient | None = None
+        self._ends: LogEnds | None = None
 
     def join(self, listener: RebalanceListener) -> None:
         """Wait for a broker, check the topics, and join the group.
@@ -94,7 +96,7 @@ class KafkaConnection:
         if now - self._refreshed < REFRESH:
             return
         self._refreshed = now
-        self.backlog = self._kafka_source.lag()
+        self.backlog = self._kafka_source.lag(self._log_ends())
         self._count_commits()
         if not self._kafka_sink.alive:
             self._health.producer_failed()
@@ -118,12 +120,26 @@ class KafkaConnection:
             self._metrics.last_commit.set(time.time())
         self._commits, self._commit_errors = counts.commits, counts.commit_errors
 
+    def _log_ends(self) -> Mapping[Partition, int]:
+        """Where the partitions end, while the input is paused: the consumer does not hear of it then."""
+        if not self._kafka_source.paused:
+            if self._ends is not None:
+                self._ends.forget()
+            return {}
+        if self._ends is None:
+            self._ends = LogEnds(self._asking())
+        return self._ends.look(self._kafka_source.partitions)
+
+    def _asking(self) -> AdminClient:
+        """A client for questions, made when the first one comes up."""
+        if self._admin is None:
+            self._admin = AdminClient(admin_config(self._connection))  # type: ignore[arg-type]
+        return self._admin
+
     def _reachable(self) -> bool:
         """Ask: the clients tell when all brokers are lost, and say nothing when one is back."""
-        if self._probe is None:
-            self._probe = AdminClient(admin_config(self._connection))  # type: ignore[arg-type]
         try:
-            self._probe.list_topics(self._settings.input_topic, timeout=PROBE_TIMEOUT)
+            self._asking().list_topics(self._settings.input_topic, timeout=PROBE_TIMEOUT)
         except KafkaException:
             return False
         self._kafka_source.heard_of_brokers()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from consumer.delivery.records import Partition
+from consumer.kafka.log_ends import LogEnds
 from tests.conformance.program import until
 from tests.support.brokers import Broker, RealBroker
 from tests.support.sources import Notes, poll_until, receive, source_on
@@ -25,6 +27,25 @@ def test_an_empty_partition_is_known_to_have_no_lag_and_what_is_not_read_counts(
     until(lambda: source.lag() == everywhere | {Partition(topics.input, 2): 29}, 30, "known to wait")
     assert len(receive(source, 29)) == 29
     poll_until(source, lambda: source.lag() == everywhere)
+    source.close(10)
+
+
+def test_while_the_input_is_paused_the_end_is_asked_for(broker: Broker, topics: Topics):
+    source = source_on(broker, topics)
+    source.join(Notes())
+    produce(broker.bootstrap, topics.input, [b"x"], partition=2)
+    assert len(receive(source, 1)) == 1
+    ends = LogEnds(AdminClient({"bootstrap.servers": broker.bootstrap}))
+    here = Partition(topics.input, 2)
+    source.pause()
+    poll_until(source, lambda: source.lag(ends.look(source.partitions)).get(here) == 0)
+    produce(broker.bootstrap, topics.input, [b"x"] * 30, partition=2)
+    poll_until(source, lambda: source.lag(ends.look(source.partitions)).get(here) == 30)
+    broker.cut()
+    assert ends.look(source.partitions)[here] == 31, "what was known stays"
+    broker.heal()
+    ends.forget()
+    assert here not in ends.look([])
     source.close(10)
 
 

@@ -1,0 +1,51 @@
+"""Where partitions end, asked for without waiting. One thread calls everything here.
+
+A consumer learns the end of a partition from what it fetches, and a paused one fetches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    ListOffsetsResultInfo,  # type: ignore[attr-defined]
+    OffsetSpec,  # type: ignore[attr-defined]
+)
+
+from consumer.delivery.records import Partition
+
+PATIENCE = 5.0  # seconds that the brokers may take
+
+
+class LogEnds:
+    """The last known ends; an answer is taken in by the first :meth:`look` after it came."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
+        self._asked: dict[Partition, Future[ListOffsetsResultInfo]] = {}
+        self._ends: dict[Partition, int] = {}
+
+    def look(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """The ends of these partitions as far as they are known; asks for them anew unless that is still under way."""
+        if all(answer.done() for answer in self._asked.values()):
+            for partition, answer in self._asked.items():
+                with suppress(KafkaException):  # no answer: what was known stays
+                    self._ends[partition] = answer.result().offset
+            self._asked = {}
+            self._ask(partitions)
+        return {partition: self._ends[partition] for partition in partitions if partition in self._ends}
+
+    def forget(self) -> None:
+        """What is known grows old: fetching tells again."""
+        self._ends.clear()
+
+    def _ask(self, partitions: Sequence[Partition]) -> None:
+        wanted = {TopicPartition(each.topic, each.number): OffsetSpec.latest() for each in partitions}  # type: ignore[no-untyped-call]
+        if wanted:
+            with suppress(KafkaException):
+                asked = self._admin.list_offsets(wanted, request_timeout=PATIENCE)
+                self._asked = {Partition(where.topic, where.partition): answer for where, answer in asked.items()}
