@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
-    ListOffsetsResultInfo,  # type: ignore[attr-defined]
-    OffsetSpec,  # type: ignore[attr-defined]
+    ListOffsetsResultInfo,
+    OffsetSpec,
 )
 
 from consumer.delivery.records import Partition
