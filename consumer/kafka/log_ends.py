@@ -29,19 +29,20 @@ class LogEnds:
         self._asked: dict[Partition, Future[ListOffsetsResultInfo]] = {}
         self._ends: dict[Partition, int] = {}
 
-    def look(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """The ends of these partitions as far as they are known; asks for them anew unless that is still under way."""
+    def look(self, partitions: Sequence[Partition], *, asking: bool) -> Mapping[Partition, int]:
+        """The ends of these partitions as far as they were ever known; those of others are forgotten.
+
+        ``asking`` asks for them anew, unless that is still under way.
+        """
         if all(answer.done() for answer in self._asked.values()):
             for partition, answer in self._asked.items():
                 with suppress(KafkaException):  # no answer: what was known stays
                     self._ends[partition] = answer.result().offset
             self._asked = {}
-            self._ask(partitions)
-        return {partition: self._ends[partition] for partition in partitions if partition in self._ends}
-
-    def forget(self) -> None:
-        """What is known grows old: fetching tells again."""
-        self._ends.clear()
+            if asking:
+                self._ask(partitions)
+        self._ends = {partition: self._ends[partition] for partition in partitions if partition in self._ends}
+        return self._ends
 
     def _ask(self, partitions: Sequence[Partition]) -> None:
         wanted = {TopicPartition(each.topic, each.number): OffsetSpec.latest() for each in partitions}  # type: ignore[no-untyped-call]

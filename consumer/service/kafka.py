@@ -121,14 +121,13 @@ class KafkaConnection:
         self._commits, self._commit_errors = counts.commits, counts.commit_errors
 
     def _log_ends(self) -> Mapping[Partition, int]:
-        """Where the partitions end, while the input is paused: the consumer does not hear of it then."""
-        if not self._kafka_source.paused:
-            if self._ends is not None:
-                self._ends.forget()
-            return {}
+        """Where the partitions end, asked for while the input is paused: the consumer does not hear of it then."""
+        paused = self._kafka_source.paused
         if self._ends is None:
+            if not paused:
+                return {}
             self._ends = LogEnds(self._asking())
-        return self._ends.look(self._kafka_source.partitions)
+        return self._ends.look(self._kafka_source.partitions, asking=paused)
 
     def _asking(self) -> AdminClient:
         """A client for questions, made when the first one comes up."""
