@@ -36,7 +36,7 @@ class LogEnds:
         """
         if all(answer.done() for answer in self._asked.values()):
             for partition, answer in self._asked.items():
-                with suppress(KafkaException):  # no answer: what was known stays
+                if answer.exception() is None:  # else what was known stays
                     self._ends[partition] = answer.result().offset
             self._asked = {}
             if asking:

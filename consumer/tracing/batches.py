@@ -220,7 +220,9 @@ class BatchTracer(Follower):
             start_time=self._ns(row.received_at),
         )
         self._messages[row] = span
-        self._outgoing[row.record.partition, row.record.offset] = traceparent_of(span.get_span_context())
+        own = span.get_span_context()
+        if own.is_valid:  # not where OTEL_SDK_DISABLED turns the SDK off
+            self._outgoing[row.record.partition, row.record.offset] = traceparent_of(own)
 
     def _leave(self, row: Row) -> None:
         batch = self._batch_of.pop(row, None)

@@ -133,6 +133,15 @@ def test_a_message_published_again_keeps_its_span_and_its_header() -> None:
     assert first == second == b"00-" + b"a1" * 16 + b"-%016x-01" % span.context.span_id  # type: ignore[union-attr]
 
 
+def test_a_disabled_sdk_makes_no_spans_and_the_header_is_passed_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    stand = Traced(1.0)
+    stand.bench.receive(record(0, headers=SAMPLED))
+    stand.bench.finish_everything()
+    assert stand.spans == []
+    assert [dict(message.headers).get("traceparent") for message, _ in stand.bench.sink.published] == [SAMPLED[0][1]]
+
+
 def test_links_are_bounded_and_the_sampled_ones_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MAX_LINKS", 3)
     stand = Traced()
