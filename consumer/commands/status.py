@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 from rich.console import Console
@@ -33,33 +34,40 @@ def status(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     screen = _Screen(as_one_object=options.json, watching=options.watch)
     code = UNREACHABLE
-    with screen:
-        earlier = ask_all(options.urls)
-        try:
-            while True:
-                unreachable = [each for each in earlier if isinstance(each, Unreachable)]
-                if unreachable:
-                    screen.fail(unreachable)
-                    code = UNREACHABLE
-                    if not options.watch:
-                        return code
-                time.sleep(options.interval)
-                later = ask_all(options.urls)
-                pairs = [
-                    Pair(before, after)
-                    for before, after in zip(earlier, later, strict=True)
-                    if isinstance(before, Scrape) and isinstance(after, Scrape)
-                ]
-                if len(pairs) == len(later):
-                    figures = figures_of(pairs)
-                    verdict = judge(figures)
-                    screen.show(figures, verdict)
-                    code = GOOD if verdict.state.good else BAD
-                    if not options.watch:
-                        return code
-                earlier = later
-        except KeyboardInterrupt:
-            return code
+    try:
+        with screen:
+            for code in _codes(options.urls, options.interval, screen):  # noqa: B007
+                if not options.watch:
+                    break
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Nobody reads any more. Python would complain about it once more at its end, when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _codes(urls: list[str], interval: float, screen: _Screen) -> Iterator[int]:
+    """Look again and again; yield an exit code for each look that was shown."""
+    earlier = ask_all(urls)
+    while True:
+        unreachable = [each for each in earlier if isinstance(each, Unreachable)]
+        if unreachable:
+            screen.fail(unreachable)
+            yield UNREACHABLE
+        time.sleep(interval)
+        later = ask_all(urls)
+        pairs = [
+            Pair(before, after)
+            for before, after in zip(earlier, later, strict=True)
+            if isinstance(before, Scrape) and isinstance(after, Scrape)
+        ]
+        if len(pairs) == len(later):
+            figures = figures_of(pairs)
+            verdict = judge(figures)
+            screen.show(figures, verdict)
+            yield GOOD if verdict.state.good else BAD
+        earlier = later
 
 
 class _Screen:

@@ -108,6 +108,18 @@ def test_a_group_is_one_and_without_partitions_a_member_says_so(mock_broker: Moc
         first.kill()
 
 
+def test_watching_goes_on_while_it_cannot_be_reached_and_ends_quietly_when_nobody_reads():
+    command = [sys.executable, "-m", "consumer", "status", "127.0.0.1:9", "--watch", "--json", "--interval", "0.5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        for _ in range(2):
+            assert json.loads(watching.stdout.readline())["state"] == "unreachable"
+        watching.stdout.close()
+        assert watching.wait(30) == 2
+        assert watching.stderr.read() == ""
+
+
 def test_what_cannot_be_reached_is_2_and_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
