@@ -23,47 +23,24 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 
-from consumer.classifier.runner import Tally
 from consumer.delivery.batcher import ClosedBatch
 from consumer.delivery.coordinates import ranges
 from consumer.delivery.follower import Follower
 from consumer.delivery.ports import Clock
-from consumer.delivery.records import Failure, Labeled, Partition, Skipped
+from consumer.delivery.records import Failure, Partition
 from consumer.delivery.row import Row
-from consumer.service.model_pipeline import Watcher
+from consumer.tracing.attributes import Attributes, Names, describe_outcome, where
 from consumer.tracing.context import context_of, traceparent_of
+from consumer.tracing.timings import Timing
 
 MAX_LINKS = 128  # contexts that a batch's span is linked to; the sampled ones first
 MAX_RANGES = 32  # ranges of offsets that it names
 MAX_POLLS = 1024  # polls of which the time of decoding is kept
-
-Attributes: TypeAlias = dict[str, str | int | float | bool | Sequence[str]]
-
-
-class Names(NamedTuple):
-    """Who reads what and writes where."""
-
-    input_topic: str
-    output_topic: str
-    group: str
-    client: str
-
-
-class Timing(NamedTuple):
-    """What a stage did, and when, in seconds of the protocol's clock."""
-
-    ticket: int
-    stage: str
-    began: float
-    ended: float
-    texts: int
-    tokens: int
 
 
 @dataclass(slots=True)
@@ -145,7 +122,7 @@ class BatchTracer(Follower):
         now = self._clock()
         received = min(row.received_at for row in batch.rows)
         attributes: Attributes = {
-            **self._consuming("process"),
+            **self._names.consuming("process"),
             "messaging.batch.message_count": len(batch.rows),
             "comment_consumer.batch.close_reason": batch.reason.value,
             "comment_consumer.batch.tokens": batch.tokens,
@@ -158,7 +135,7 @@ class BatchTracer(Follower):
             context=Context(),
             kind=SpanKind.CONSUMER,
             attributes=attributes,
-            links=[Link(context, _where(row)) for row, context in came_with[:MAX_LINKS]],
+            links=[Link(context, where(row)) for row, context in came_with[:MAX_LINKS]],
             start_time=self._ns(received),
         )
         decoded = min(self._decoded.get(received, received), now)
@@ -195,7 +172,7 @@ class BatchTracer(Follower):
         for row in rows:
             span = self._messages.pop(row, None)
             if span is not None:
-                _describe_outcome(span, row)
+                describe_outcome(span, row)
                 span.end(self._ns(now))
             self._leave(row)
 
@@ -215,7 +192,7 @@ class BatchTracer(Follower):
             f"process {self._names.input_topic}",
             context=trace.set_span_in_context(trace.NonRecordingSpan(parent), Context()),
             kind=SpanKind.CONSUMER,
-            attributes={**self._consuming("process"), **_where(row)},
+            attributes={**self._names.consuming("process"), **where(row)},
             links=[Link(batch)],
             start_time=self._ns(row.received_at),
         )
@@ -235,7 +212,7 @@ class BatchTracer(Follower):
             return
         now = self._clock()
         within = trace.set_span_in_context(batch.span, Context())
-        receiving, sending = self._consuming("receive"), self._sending(len(batch.rows))
+        receiving, sending = self._names.consuming("receive"), self._names.sending(len(batch.rows))
         self._stage(
             within, f"receive {self._names.input_topic}", batch.received, batch.decoded, receiving, SpanKind.CLIENT
         )
@@ -275,75 +252,6 @@ class BatchTracer(Follower):
         except Empty:
             pass
 
-    def _consuming(self, operation: str) -> Attributes:
-        return {
-            "messaging.system": "kafka",
-            "messaging.operation.name": operation,
-            "messaging.operation.type": operation,
-            "messaging.destination.name": self._names.input_topic,
-            "messaging.consumer.group.name": self._names.group,
-            "messaging.client.id": self._names.client,
-        }
-
-    def _sending(self, messages: int) -> Attributes:
-        return {
-            "messaging.system": "kafka",
-            "messaging.operation.name": "send",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": self._names.output_topic,
-            "messaging.client.id": self._names.client,
-            "messaging.batch.message_count": messages,
-        }
-
     def _ns(self, at: float) -> int:
         """The time of day of a moment of the protocol's clock."""
         return int(self._epoch_ns() - (self._clock() - at) * 1e9)
-
-
-class TimingWatcher:
-    """A :class:`~consumer.service.model_pipeline.Watcher` that notes times, and tells another one everything."""
-
-    def __init__(self, watcher: Watcher, timings: SimpleQueue[Timing], clock: Clock) -> None:
-        self._watcher = watcher
-        self._timings = timings
-        self._clock = clock
-
-    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None:
-        """A batch was tokenised."""
-        now = self._clock()
-        self._timings.put(Timing(ticket, "tokenise", now - seconds, now, rows, tokens))
-        self._watcher.tokenized(ticket, rows, tokens, seconds)
-
-    def started(self, ticket: int) -> None:
-        """A batch is with the model."""
-        self._watcher.started(ticket)
-
-    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
-        """The batch is done."""
-        now = self._clock()
-        self._timings.put(Timing(ticket, "forward", now - seconds, now, rows, tokens))
-        self._watcher.ran(ticket, rows, tokens, seconds, tally)
-
-
-def _where(row: Row) -> Attributes:
-    record = row.record
-    return {
-        "messaging.destination.partition.id": str(record.partition.number),
-        "messaging.kafka.offset": record.offset,
-    }
-
-
-def _describe_outcome(span: Span, row: Row) -> None:
-    outcome = row.outcome
-    if isinstance(outcome, Failure):
-        span.set_attribute("comment_consumer.outcome", "dead_letter")
-        span.set_attribute("comment_consumer.stage", outcome.stage.value)
-        span.set_attribute("error.type", outcome.type)
-        span.set_status(Status(StatusCode.ERROR))
-    elif isinstance(outcome, Labeled):
-        span.set_attribute("comment_consumer.outcome", "labeled")
-    elif isinstance(outcome, Skipped):
-        span.set_attribute("comment_consumer.outcome", "skipped")
-    else:
-        span.set_attribute("comment_consumer.outcome", "tombstone")
-        span.set_attribute("messaging.kafka.message.tombstone", True)

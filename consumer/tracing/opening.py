@@ -16,9 +16,11 @@ from consumer.delivery.ports import Clock, Codec
 from consumer.service.metrics import Metrics
 from consumer.service.model_pipeline import Watcher
 from consumer.settings import Settings
-from consumer.tracing.batches import MAX_LINKS, BatchTracer, Names, TimingWatcher
+from consumer.tracing.attributes import Names
+from consumer.tracing.batches import MAX_LINKS, BatchTracer
 from consumer.tracing.codec import TracedCodec
 from consumer.tracing.export import BoundedExport
+from consumer.tracing.timings import TimingWatcher
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from consumer.events.traceparent import read_traceparent
 from consumer.service.worker import Worker
 from consumer.settings_loading import BadSettings
 from consumer.tracing import batches
-from consumer.tracing.batches import BatchTracer, Names
+from consumer.tracing.attributes import Names
+from consumer.tracing.batches import BatchTracer
 from consumer.tracing.codec import TracedCodec
 from consumer.tracing.export import LARGEST, BoundedExport
 from tests.delivery.fakes import P0, Bench, WordCodec, record
