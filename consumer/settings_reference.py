@@ -19,7 +19,7 @@ from consumer.settings_loading import group_of, spell
 
 UNITS: Final = (
     "milliseconds", "seconds", "minutes", "bytes", "tokens", "comments", "records", "results", "texts", "threads",
-    "attempts", "share", "score", "port", "percent", "times", "partitions", "messages",
+    "attempts", "share", "score", "port", "percent", "times", "partitions", "messages", "spans",
 )  # fmt: skip
 """What numbers are counted in; the first that a description names is its setting's."""
 

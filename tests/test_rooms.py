@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("torch", "confluent_kafka", "transformers")
-OUTSIDE = {"time", "threading", "asyncio", "queue", "multiprocessing", "concurrent", "socket", "signal", "sched"}
+OUTSIDE = {
+    "opentelemetry",
+    "time",
+    "threading",
+    "asyncio",
+    "queue",
+    "multiprocessing",
+    "concurrent",
+    "socket",
+    "signal",
+    "sched",
+}
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,6 +47,16 @@ def test_a_room_comes_without_torch_and_kafka(room: str) -> None:
     code = (
         f"import importlib, sys\nfor name in {modules(room)!r}: importlib.import_module(name)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_tracing_is_loaded_by_nobody_who_does_not_ask_for_it() -> None:
+    names = [name for name in modules("consumer") if not name.startswith(("consumer.tracing", "consumer.__main__"))]
+    code = (
+        f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'opentelemetry'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -11,17 +11,20 @@ import orjson
 
 from consumer.commands.arguments import split
 from consumer.commands.terminal import console
+from consumer.service.catalogue_page import page
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings, Program, build, read_layers
 from consumer.settings_reference import reference
 from consumer.settings_shown import as_json, as_table, as_toml, show_settings
 
 _USAGE = """comment-consumer config show [--json|--toml] [the settings of run]
-       comment-consumer config reference"""
+       comment-consumer config reference
+       comment-consumer config metrics"""
 _ABOUT = """\
 show        every setting, its value, and where it came from: default, preset, file, environment or flag. Secrets are
             hidden. --toml prints a file for --config.
 reference   all settings with type, default and advice, in Markdown
+metrics     all metrics with type, unit, labels and what they are for, in Markdown
 """
 
 
@@ -30,6 +33,9 @@ def config(arguments: Sequence[str]) -> int:
     what = arguments[0] if arguments else None
     if what == "reference" and len(arguments) == 1:
         print(reference(), end="")
+        return 0
+    if what == "metrics" and len(arguments) == 1:
+        print(page(), end="")
         return 0
     if what == "show":
         return _show(arguments[1:])

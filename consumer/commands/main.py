@@ -24,6 +24,7 @@ COMMANDS = {
     "config": "show every setting, its value and where it came from; print the reference",
     "policy": "check a policy file, and compare it with what was decided",
     "schemas": "the events' JSON Schemas and the AsyncAPI document; check events against them",
+    "status": "say whether running processes keep up, and what bounds them",
     "version": "show the versions of the program and of what it runs on",
 }
 

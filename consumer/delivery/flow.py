@@ -63,10 +63,11 @@ class Flow:
     @property
     def full(self) -> bool:
         """Whether a limit is reached."""
-        return self._load >= 1
+        return self.load >= 1
 
     @property
-    def _load(self) -> float:
+    def load(self) -> float:
+        """The fullest of the three limits; 1 is full."""
         limits = self._limits
         return max(self.records / limits.records, self.bytes / limits.bytes, self.tokens / limits.tokens)
 
@@ -92,7 +93,7 @@ class Flow:
             self._full_since = None
         elif self._full_since is None:
             self._full_since = now
-        if self.paused and self._load <= self._limits.low_mark:
+        if self.paused and self.load <= self._limits.low_mark:
             self.paused = False
             return Change.RESUME
         if not self.paused and self._full_since is not None and now - self._full_since >= self._limits.hold:

@@ -22,7 +22,7 @@ No Kafka, no model, no threads and no clock of its own: all of that comes throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumer.delivery.batcher import Batcher, BatchPolicy, ClosedBatch
@@ -30,6 +30,7 @@ from consumer.delivery.dead_letter_limits import DeadLetterLimits
 from consumer.delivery.deadline import Deadline
 from consumer.delivery.errors import DeliveryStopped, OutputRefused
 from consumer.delivery.flow import Change, Flow, FlowLimits
+from consumer.delivery.follower import Follower
 from consumer.delivery.observer import Observer
 from consumer.delivery.ports import Acknowledgement, Classifier, Clock, Codec, Delivery, Sink, Source
 from consumer.delivery.records import (
@@ -44,7 +45,7 @@ from consumer.delivery.records import (
 )
 from consumer.delivery.results import ResultCache, result_key
 from consumer.delivery.row import Row
-from consumer.delivery.tracker import Tracker
+from consumer.delivery.tracker import Progress, Tracker
 
 QUEUE_OF_TWO = 2  # batches with the model at once: one running, one tokenised and ready
 POLL_RECORDS = 1024  # most records taken in one step, so that a step stays short
@@ -83,6 +84,7 @@ class DeliveryProtocol:
         cache: ResultCache,
         observer: Observer,
         revoke_timeout: float,
+        follower: Follower | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -94,6 +96,7 @@ class DeliveryProtocol:
         self._dead_letter_limits = dead_letter_limits
         self._cache = cache
         self._observer = observer
+        self._follower = follower or Follower()
         self._revoke_timeout = revoke_timeout
         self._tracker = Tracker()
         self._submitted: dict[int, _Submitted] = {}
@@ -108,6 +111,16 @@ class DeliveryProtocol:
     @property
     def assigned_partitions(self) -> Sequence[Partition]:
         return self._tracker.partitions
+
+    @property
+    def progress(self) -> Mapping[Partition, Progress]:
+        """How far each assigned partition is; for metrics, on the protocol's thread."""
+        return self._tracker.progress
+
+    @property
+    def waiting(self) -> int:
+        """Records in the line for a batch; for metrics."""
+        return len(self._batcher)
 
     def step(self) -> None:
         """Do one turn of everything, waiting briefly for what comes next.
@@ -149,11 +162,14 @@ class DeliveryProtocol:
         owned = [(r, a) for r in received if (a := self._tracker.find(r.partition)) is not None]
         records = [record for record, _ in owned]
         now = self._clock()
+        rows = []
         for (record, assignment), decoded in zip(owned, self._codec.decode(records), strict=True):
-            assignment.receive(record.offset, record.leader_epoch)
+            assignment.receive(record.offset, record.leader_epoch, now, record.timestamp_ms)
             row = Row.of(record, assignment, decoded, now)
             self._flow.enter(row)
             self._batcher.add(row)
+            rows.append(row)
+        self._follower.received(rows)
         self._observer.received(len(records), max((r.timestamp_ms or 0 for r in records), default=None))
         return True
 
@@ -195,6 +211,7 @@ class DeliveryProtocol:
         self._ticket += 1
         self._submitted[self._ticket] = submitted
         self._classifier.submit(self._ticket, texts)
+        self._follower.submitted(self._ticket, batch, len(texts))
         self._observer.batch_submitted(
             batch.reason,
             rows=len(batch.rows),
@@ -219,7 +236,10 @@ class DeliveryProtocol:
                     assert isinstance(text, ToClassify)
                     self._cache.keep(result_key(text.text, verdict.model.digest), verdict)
                 self._dead_letter_limits.count(Stage.MODEL, isinstance(verdict, Failure))
-            self._publish(self._living(submitted.rows))
+            living = self._living(submitted.rows)
+            self._follower.answered(finished.ticket, living)
+            self._publish(living)
+            self._follower.published(finished.ticket, living)
 
     def _publish(self, rows: Sequence[Row]) -> None:
         now = self._clock()
@@ -234,7 +254,8 @@ class DeliveryProtocol:
             self._sink.publish(message, row)
 
     def _acknowledge(self, timeout: float) -> None:
-        completed: list[Outcome] = []
+        completed: list[Row] = []
+        outcomes: list[Outcome] = []
         ages: list[float] = []
         now = self._clock()
         for ack in self._sink.acknowledgements(timeout):
@@ -243,16 +264,19 @@ class DeliveryProtocol:
                 self._flow.leave(row)
                 self._tracker.complete(row.assignment, row.record.offset)
                 assert row.outcome is not None
-                completed.append(row.outcome)
+                completed.append(row)
+                outcomes.append(row.outcome)
                 ages.append(now - row.received_at)
                 continue
             self._observer.undelivered(ack.delivery)
             if row.assignment.fenced:
                 self._flow.leave(row)  # its partition's next owner publishes it
+                self._follower.dropped([row])
             else:
                 self._publish_otherwise(ack)
         if completed:
-            self._observer.completed(completed, ages)
+            self._follower.acknowledged(completed)
+            self._observer.completed(outcomes, ages)
 
     def _publish_otherwise(self, ack: Acknowledgement[Row]) -> None:
         """Answer a message that was not accepted: again, as a dead letter, as a stub, or not at all."""
@@ -284,12 +308,13 @@ class DeliveryProtocol:
     # ---- Step 9: offsets -----------------------------------------------------------------------------------------
 
     def _store(self) -> None:
-        stored = 0
+        stored = []
         for partition, watermark in self._tracker.moved():
             self._source.store(partition, watermark.offset, watermark.leader_epoch)
-            stored += 1
+            stored.append((partition, watermark.offset))
         if stored:
-            self._observer.stored(stored)
+            self._follower.stored(stored)
+            self._observer.stored(len(stored))
 
     def _regulate(self) -> None:
         change = self._flow.regulate(self._clock())
@@ -341,6 +366,7 @@ class DeliveryProtocol:
         line: list[Row] = []
         for ticket in self._classifier.withdraw():
             line += self._submitted.pop(ticket).rows
+            self._follower.withdrawn(ticket)
         line += self._batcher.take_all()
         self._batcher.put_back([row for row in line if not leaving(row)])
         self._drop([row for row in line if leaving(row)])
@@ -359,6 +385,7 @@ class DeliveryProtocol:
             row.assignment.drop()
             self._flow.leave(row)
         if rows:
+            self._follower.dropped(rows)
             self._observer.dropped(len(rows))
 
     def _raise_if_stopped(self) -> None:

@@ -21,6 +21,23 @@ class Watermark(NamedTuple):
     leader_epoch: int | None
 
 
+class Progress(NamedTuple):
+    """How far one partition is, in times: of the oldest record that is not complete (``None``: there is none) when it
+    was received (the protocol's clock) and written, and when the newest one received was written (ms since the epoch).
+    """
+
+    oldest_received_at: float | None = None
+    oldest_timestamp_ms: int | None = None
+    newest_timestamp_ms: int | None = None
+
+
+class _Received(NamedTuple):
+    offset: int
+    leader_epoch: int | None
+    received_at: float
+    timestamp_ms: int | None
+
+
 class Assignment:
     """One partition during one assignment epoch. Rows keep a reference to it: it *is* their epoch.
 
@@ -28,7 +45,7 @@ class Assignment:
     for ever, so the watermark never passes it.
     """
 
-    __slots__ = ("_incomplete", "_received", "epoch", "fenced", "outstanding", "partition", "watermark")
+    __slots__ = ("_incomplete", "_newest_ms", "_received", "epoch", "fenced", "outstanding", "partition", "watermark")
 
     def __init__(self, partition: Partition, epoch: int) -> None:
         self.partition = partition
@@ -36,7 +53,8 @@ class Assignment:
         self.fenced = False
         self.outstanding = 0
         self.watermark: Watermark | None = None
-        self._received: deque[Watermark] = deque()
+        self._received: deque[_Received] = deque()
+        self._newest_ms: int | None = None
         self._incomplete: set[int] = set()
 
     @property
@@ -44,8 +62,18 @@ class Assignment:
         """The oldest received offset that is not complete: what the watermark waits for."""
         return self._received[0].offset if self._received else None
 
-    def receive(self, offset: int, leader_epoch: int | None) -> None:
-        """Register a received offset.
+    @property
+    def progress(self) -> Progress:
+        """How far it is; a dropped row counts as not complete."""
+        if not self._received:
+            return Progress(newest_timestamp_ms=self._newest_ms)
+        oldest = self._received[0]
+        return Progress(oldest.received_at, oldest.timestamp_ms, self._newest_ms)
+
+    def receive(
+        self, offset: int, leader_epoch: int | None, received_at: float = 0.0, timestamp_ms: int | None = None
+    ) -> None:
+        """Register a received offset, and when it was received and written.
 
         Raises:
             SourceFailed: the log went back, so an earlier completed prefix means nothing any more.
@@ -56,7 +84,8 @@ class Assignment:
                 f"{self.partition.topic}/{self.partition.number}: offset {offset} arrived after {last}; the topic was "
                 "truncated or made anew. Reset the group's offsets for it, then start again."
             )
-        self._received.append(Watermark(offset, leader_epoch))
+        self._received.append(_Received(offset, leader_epoch, received_at, timestamp_ms))
+        self._newest_ms = timestamp_ms
         self._incomplete.add(offset)
         self.outstanding += 1
 
@@ -106,6 +135,11 @@ class Tracker:
             self._moved.pop(partition, None)
             if assignment is not None:
                 assignment.fenced = True
+
+    @property
+    def progress(self) -> dict[Partition, Progress]:
+        """How far each partition is."""
+        return {partition: assignment.progress for partition, assignment in self._assignments.items()}
 
     def find(self, partition: Partition) -> Assignment | None:
         return self._assignments.get(partition)

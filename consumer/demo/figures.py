@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumer.service.metrics import PREFIX
-
-CACHE_HITS = f"{PREFIX}_cache_hits_total"
-BATCHES = f"{PREFIX}_batch_records"
+from consumer.service.catalogue import BATCH_RECORDS, CACHE_HITS
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ def read_figures(text: str) -> Figures:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             values[sample.name] = values.get(sample.name, 0.0) + sample.value
-    batches = values.get(f"{BATCHES}_count", 0.0)
+    batches = values.get(BATCH_RECORDS.count, 0.0)
     return Figures(
-        batch_size=values.get(f"{BATCHES}_sum", 0.0) / batches if batches else None,
-        cache_hits=int(values.get(CACHE_HITS, 0.0)),
+        batch_size=values.get(BATCH_RECORDS.sum, 0.0) / batches if batches else None,
+        cache_hits=int(values.get(CACHE_HITS.sample, 0.0)),
     )

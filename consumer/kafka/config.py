@@ -51,7 +51,7 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "retries": _GUARANTEE,
         "message.send.max.retries": _GUARANTEE,
         "delivery.report.only.error": _GUARANTEE,
-        "enable.partition.eof": "the program does not ask for it",
+        "enable.partition.eof": "the program needs it to tell how far behind it is",
         "logger": _VALUE,
         "on_commit": _VALUE,
         "on_delivery": _VALUE,
@@ -126,6 +126,7 @@ def consumer_config(connection: Connection, membership: Membership) -> dict[str,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # a missing offset is answered by KafkaSource, never silently
         "isolation.level": "read_committed",
+        "enable.partition.eof": True,  # else nothing is known of a partition that has delivered no record yet
     }
     if membership.instance_id is not None:
         config["group.instance.id"] = membership.instance_id

@@ -74,6 +74,7 @@ class KafkaSource:
         self._paused = False
         self._pending = _Rebalance()
         self._owned: dict[Partition, TopicPartition] = {}
+        self._ends: dict[Partition, int] = {}  # where the end of a partition was last reached
         self._polled_at = clock()
         self.joined = False
         self.counts = SourceCounts()
@@ -113,13 +114,27 @@ class KafkaSource:
         """The partitions owned now."""
         return tuple(self._owned)
 
-    def lag(self) -> Mapping[Partition, int]:
-        """Records between the position and the end of each owned partition, as far as known without asking."""
+    @property
+    def paused(self) -> bool:
+        """Whether it delivers nothing until :meth:`resume`."""
+        return self._paused
+
+    def lag(self, ends: Mapping[Partition, int] | None = None) -> Mapping[Partition, int]:
+        """Records between the position and the end of each owned partition, as far as known without asking.
+
+        ``ends`` are known from elsewhere: what the client knows is as old as its last fetch, and it stands still while
+        it is paused.
+
+        A partition that has delivered nothing yet has no position; that its end was reached is heard of all the same.
+        """
         lags = {}
         for position in self._consumer.position(list(self._owned.values())) if self._owned else ():
             _, high = self._consumer.get_watermark_offsets(position, cached=True)
-            if high >= 0 and position.offset >= 0:
-                lags[Partition(position.topic, position.partition)] = max(0, high - position.offset)
+            partition = Partition(position.topic, position.partition)
+            read = max(position.offset, self._ends.get(partition, -1))
+            high = max(high, (ends or {}).get(partition, -1))
+            if high >= 0 and read >= 0:
+                lags[partition] = max(0, high - read)
         return lags
 
     # ---- The port ------------------------------------------------------------------------------------------------
@@ -135,6 +150,8 @@ class KafkaSource:
                 record = record_of(message)
                 self.counts.headers_unreadable += record.headers is None
                 records.append(record)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._reached_end(message)
             else:
                 self._judge(message, error)
         if records:
@@ -187,6 +204,12 @@ class KafkaSource:
             return rest  # it moved on after its record was taken: its next owner reads that
         return [first, *rest]
 
+    def _reached_end(self, message: Message) -> None:
+        self._brokers.heard()
+        partition, end = partition_of(message), message.offset()
+        if partition in self._owned and end is not None:
+            self._ends[partition] = end
+
     def _judge(self, message: Message, error: KafkaError) -> None:
         """React to an error event."""
         severity = severity_of(error)
@@ -204,6 +227,7 @@ class KafkaSource:
     def _begin(self, partition: Partition, offset: int) -> None:
         # Not seek(): after this error the client keeps no fetch state to move. A new assignment of the one partition
         # makes it, and both protocols that we use take assignments piecewise.
+        self._ends.pop(partition, None)
         start = TopicPartition(partition.topic, partition.number, offset)
         here = TopicPartition(partition.topic, partition.number)
         try:
@@ -265,6 +289,7 @@ class KafkaSource:
         self._pending.gone.update(partitions)
         for partition in partitions:
             self._owned.pop(partition, None)
+            self._ends.pop(partition, None)
             self._positions.forget(partition)
 
     def _after_rebalance(self) -> None:

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Generic
+from functools import partial
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from consumer.delivery.ports import Acknowledgement, Clock, RebalanceListener, ReceiptT, Sink
-from consumer.delivery.records import Message, Partition
+from consumer.delivery.ports import RebalanceListener
+from consumer.delivery.records import Partition
 from consumer.delivery.row import Row
 from consumer.kafka.config import ConfigError, admin_config
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.errors import find_kafka_error
+from consumer.kafka.log_ends import LogEnds
 from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import Connection, Membership, Outputs, StartPosition
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
-from consumer.service.metrics import Metrics
+from consumer.service.metrics import Metrics, read_at_scrape
+from consumer.service.timed import TimedSink, TimedSource
 from consumer.settings import Settings
 from consumer.settings_kafka import KafkaSettings
 from consumer.settings_loading import BadSettings
 
 REFRESH = 1.0  # seconds between looks at lag, commits and brokers
 PROBE_TIMEOUT = 0.1  # seconds that the poll thread waits, once a refresh, to see whether lost brokers are back
-TIMED = 16  # one message in so many has its acknowledgement timed
 SOURCE_SHARE = 0.8  # of the time to close; the sink has nothing left to wait for after a drain
 
 
@@ -57,15 +58,18 @@ class KafkaConnection:
         self._health = health
         self._ending = ending
         self._connection = connection_of(settings)
-        self.source = KafkaSource(self._connection, membership_of(settings))
+        self._kafka_source = KafkaSource(self._connection, membership_of(settings))
         self._kafka_sink: KafkaSink[Row] = KafkaSink(
             self._connection, Outputs(settings.output_topic, settings.dead_letter_topic)
         )
+        self.source = TimedSource(self._kafka_source, metrics, time.monotonic)
         self.sink = TimedSink(self._kafka_sink, metrics, time.monotonic)
+        read_at_scrape({metrics.unacknowledged: partial(getattr, self.sink, "unacknowledged")})
         self._refreshed = time.monotonic()
-        self._commit_errors = 0
-        self._lags: Mapping[Partition, int] = {}
-        self._probe: AdminClient | None = None
+        self._commits = self._commit_errors = 0
+        self.backlog: Mapping[Partition, int] = {}
+        self._admin: AdminClient | None = None
+        self._ends: LogEnds | None = None
 
     def join(self, listener: RebalanceListener) -> None:
         """Wait for a broker, check the topics, and join the group.
@@ -84,45 +88,60 @@ class KafkaConnection:
         except TopicsUnusable as unusable:
             raise BadSettings(unusable.lines) from None
         if not self._ending.asked:
-            self.source.join(listener)
+            self._kafka_source.join(listener)
 
     def refresh(self) -> None:
-        """Bring lag, commit errors and the brokers' state up to date, once in a while. On the poll thread."""
+        """Bring the backlog, commits and the brokers' state up to date, once in a while. On the poll thread."""
         now = time.monotonic()
         if now - self._refreshed < REFRESH:
             return
         self._refreshed = now
-        lags = self.source.lag()
-        for gone in self._lags.keys() - lags.keys():
-            self._metrics.lag_records.remove(str(gone.number))
-        for partition, lag in lags.items():
-            self._metrics.lag_records.labels(str(partition.number)).set(lag)
-        self._lags = lags
-        if lags and not any(lags.values()):
-            self._metrics.lag_seconds.set(0)
-        errors = self.source.counts.commit_errors
-        self._metrics.commit_errors.inc(errors - self._commit_errors)
-        self._commit_errors = errors
+        self.backlog = self._kafka_source.lag(self._log_ends())
+        self._count_commits()
         if not self._kafka_sink.alive:
             self._health.producer_failed()
-        self._health.brokers_are(not (self.source.brokers_down or self._kafka_sink.brokers_down) or self._reachable())
+        down = self._kafka_source.brokers_down or self._kafka_sink.brokers_down
+        reachable = not down or self._reachable()
+        self._metrics.brokers_reachable.set(reachable)
+        self._health.brokers_are(reachable)
 
     def close(self, timeout: float) -> bool:
         """Leave the group, committing what is stored; return whether that was done within ``timeout`` seconds."""
         end = time.monotonic() + timeout
-        left = self.source.close(timeout * SOURCE_SHARE)
+        left = self._kafka_source.close(timeout * SOURCE_SHARE)
         self._kafka_sink.close(max(0.0, end - time.monotonic()))
         return left
 
+    def _count_commits(self) -> None:
+        counts = self._kafka_source.counts
+        self._metrics.commit_errors.inc(counts.commit_errors - self._commit_errors)
+        if counts.commits > self._commits:
+            self._metrics.commits.inc(counts.commits - self._commits)
+            self._metrics.last_commit.set(time.time())
+        self._commits, self._commit_errors = counts.commits, counts.commit_errors
+
+    def _log_ends(self) -> Mapping[Partition, int]:
+        """Where the partitions end, asked for while the input is paused: the consumer does not hear of it then."""
+        paused = self._kafka_source.paused
+        if self._ends is None:
+            if not paused:
+                return {}
+            self._ends = LogEnds(self._asking())
+        return self._ends.look(self._kafka_source.partitions, asking=paused)
+
+    def _asking(self) -> AdminClient:
+        """A client for questions, made when the first one comes up."""
+        if self._admin is None:
+            self._admin = AdminClient(admin_config(self._connection))  # type: ignore[arg-type]
+        return self._admin
+
     def _reachable(self) -> bool:
         """Ask: the clients tell when all brokers are lost, and say nothing when one is back."""
-        if self._probe is None:
-            self._probe = AdminClient(admin_config(self._connection))  # type: ignore[arg-type]
         try:
-            self._probe.list_topics(self._settings.input_topic, timeout=PROBE_TIMEOUT)
+            self._asking().list_topics(self._settings.input_topic, timeout=PROBE_TIMEOUT)
         except KafkaException:
             return False
-        self.source.heard_of_brokers()
+        self._kafka_source.heard_of_brokers()
         self._kafka_sink.heard_of_brokers()
         return True
 
@@ -130,33 +149,6 @@ class KafkaConnection:
         end = time.monotonic() + seconds
         while not self._ending.asked and time.monotonic() < end:
             time.sleep(0.05)
-
-
-class TimedSink(Generic[ReceiptT]):
-    """A sink that times the acknowledgement of some of its messages."""
-
-    def __init__(self, sink: Sink[ReceiptT], metrics: Metrics, clock: Clock) -> None:
-        self._sink = sink
-        self._metrics = metrics
-        self._clock = clock
-        self._count = 0
-        self._began: dict[int, float] = {}  # by the receipt's identity; the sink keeps the receipt until then
-
-    def publish(self, message: Message, receipt: ReceiptT) -> None:
-        """See :meth:`consumer.delivery.ports.Sink.publish`."""
-        self._count += 1
-        if self._count % TIMED == 0:
-            self._began[id(receipt)] = self._clock()
-        self._sink.publish(message, receipt)
-
-    def acknowledgements(self, timeout: float) -> Sequence[Acknowledgement[ReceiptT]]:
-        """See :meth:`consumer.delivery.ports.Sink.acknowledgements`."""
-        known = self._sink.acknowledgements(timeout)
-        if known and self._began:
-            now = self._clock()
-            began = [self._began.pop(id(each.receipt), None) for each in known]
-            self._metrics.acknowledge_seconds.observe([now - each for each in began if each is not None])
-        return known
 
 
 def connection_of(settings: KafkaSettings) -> Connection:

@@ -26,14 +26,14 @@ PROBE = "a"  # a text that every tokeniser can read
 
 
 class Watcher(Protocol):
-    """Told what the two threads do, on those threads."""
+    """Told what the two threads do with which batch, on those threads. A batch without a text to run is not told."""
 
-    def tokenized(self, rows: int, tokens: int, seconds: float) -> None: ...
+    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None: ...
 
-    def started(self) -> None:
+    def started(self, ticket: int) -> None:
         """A batch is with the model from now on."""
 
-    def ran(self, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
+    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
         """The batch is done; ``tally`` is what the runner has counted since it was made."""
 
 
@@ -155,7 +155,7 @@ class ModelPipeline(Generic[TokenizedT]):
             if not good:
                 return _Ready(job.ticket, None, failures)
             batch = self._engine.tokenize(good)
-        self._watcher.tokenized(len(batch), batch.tokens, time.perf_counter() - began)
+        self._watcher.tokenized(job.ticket, len(batch), batch.tokens, time.perf_counter() - began)
         return _Ready(job.ticket, batch, failures)
 
     def _culprits(self, texts: Sequence[str], error: Exception) -> dict[int, Failure]:
@@ -193,10 +193,11 @@ class ModelPipeline(Generic[TokenizedT]):
     def _run(self, ready: _Ready[TokenizedT]) -> list[Verdict | Failure]:
         answers: list[Verdict | Failure] = []
         if ready.batch is not None:
-            self._watcher.started()
+            self._watcher.started(ready.ticket)
             began = time.perf_counter()
             answers = self._runner.run(ready.batch)
-            self._watcher.ran(len(ready.batch), ready.batch.tokens, time.perf_counter() - began, self._runner.tally)
+            seconds = time.perf_counter() - began
+            self._watcher.ran(ready.ticket, len(ready.batch), ready.batch.tokens, seconds, self._runner.tally)
         for row in sorted(ready.failures):
             answers.insert(row, ready.failures[row])
         return answers

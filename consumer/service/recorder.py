@@ -57,7 +57,7 @@ class Recorder:
         self.totals.received += records
         self._metrics.received.inc(records)
         if newest_timestamp_ms:
-            self._metrics.lag_seconds.set(max(0.0, self._wall() - newest_timestamp_ms / 1000.0))
+            self._metrics.newest_record.set(newest_timestamp_ms / 1000.0)
 
     def batch_submitted(
         self, reason: CloseReason, *, rows: int, tokens: int, waited: float, distinct: int, cached: int, collapsed: int
@@ -68,6 +68,7 @@ class Recorder:
         self.totals.collapsed += collapsed
         metrics = self._metrics
         metrics.batches.labels(reason.value).inc()
+        metrics.last_batch.set(self._wall())
         metrics.batch_rows.observe(rows)
         metrics.batch_tokens.observe(tokens)
         metrics.batch_wait.observe(waited)
@@ -167,17 +168,19 @@ class ModelRecorder:
         self._health = health
         self._seen = Tally()
 
-    def tokenized(self, rows: int, tokens: int, seconds: float) -> None:
+    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None:
         """A batch was tokenised."""
         self._metrics.tokenize_seconds.observe(seconds)
 
-    def started(self) -> None:
+    def started(self, ticket: int) -> None:
         """A batch is with the model."""
         self._health.batch_began()
+        self._metrics.model_busy.began()
 
-    def ran(self, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
+    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
         """The batch is done."""
         self._health.batch_ended()
+        self._metrics.model_busy.ended()
         metrics = self._metrics
         metrics.inference_seconds.observe(seconds)
         metrics.model_texts.inc(rows)

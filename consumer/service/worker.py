@@ -8,9 +8,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -19,8 +19,10 @@ from consumer import __version__
 from consumer.classifier.packing import PackedBatch
 from consumer.classifier.runner import Runner
 from consumer.delivery.errors import DeliveryStopped
-from consumer.delivery.ports import RebalanceListener, Sink, Source
+from consumer.delivery.follower import Follower, Several
+from consumer.delivery.ports import Clock, Codec, RebalanceListener, Sink, Source
 from consumer.delivery.protocol import DeliveryProtocol
+from consumer.delivery.records import Partition
 from consumer.delivery.results import ResultCache
 from consumer.delivery.row import Row
 from consumer.events.framing import FramedCodec
@@ -32,14 +34,20 @@ from consumer.service.lifecycle import Ending, ExitCode
 from consumer.service.logs import configure_logging, describe_exception
 from consumer.service.mapped_fields import map_fields
 from consumer.service.metrics import Metrics, read_at_scrape
-from consumer.service.model_pipeline import ModelPipeline
+from consumer.service.model_pipeline import ModelPipeline, Watcher
 from consumer.service.policy_reload import PolicyReload
 from consumer.service.recorder import ModelRecorder, PolicyRecorder, Recorder
+from consumer.service.step_log import StepLog
 from consumer.service.summary import Summary
+from consumer.service.vitals import Vitals
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings
 
+if TYPE_CHECKING:
+    from consumer.tracing.opening import Tracing
+
 DRAIN_SHARE = 0.8  # of the time that is left goes to the drain, the rest to leaving the group and closing
+TRACING_TIMEOUT = 2.0  # seconds at the end for the last spans
 CLOSE_SHARE = 0.9  # of what is left then; the last bit is for the process to end by itself
 
 
@@ -51,6 +59,11 @@ class Connection(Protocol):
 
     @property
     def sink(self) -> Sink[Row]: ...
+
+    @property
+    def backlog(self) -> Mapping[Partition, int]:
+        """Records not received yet of each partition, as the last :meth:`refresh` saw it; without those unknown."""
+        ...
 
     def join(self, listener: RebalanceListener) -> None:
         """Check the topics and join the group.
@@ -86,7 +99,9 @@ class Worker:
     protocol: DeliveryProtocol
     summary: Summary
     reload: PolicyReload | None
+    vitals: Vitals
     endpoint: HttpEndpoint | None
+    tracing: Tracing | None
 
     @classmethod
     def build(
@@ -106,13 +121,14 @@ class Worker:
         log = structlog.get_logger()
         clock = time.monotonic
         health = Health(clock)
-        metrics = Metrics(CollectorRegistry())
+        metrics = Metrics(CollectorRegistry(), clock)
         endpoint = None
         if settings.http.enabled:
             endpoint = HttpEndpoint(application(health, metrics.registry), settings.http.host, settings.http.port)
             log.info("listening", host=settings.http.host, port=endpoint.port)
 
         map_fields(settings.events)  # a wrong mapping, too, is told before the model is loaded
+        tracing = _open_tracing(settings, metrics, clock)
         checkpoint = assembly.open_checkpoint(settings.model)
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
         frame = assembly.find_frame(settings)
@@ -124,8 +140,14 @@ class Worker:
         reload = None
         if settings.policy.file is not None:
             reload = PolicyReload(settings.policy.file, policy, events.use, clock, policy_recorder)
-        codec = FramedCodec(events, max_bytes=settings.events.max_bytes, frame=frame)
-        pipeline = ModelPipeline(engine, Runner(engine, time.sleep), ModelRecorder(metrics, health))
+        codec: Codec = FramedCodec(events, max_bytes=settings.events.max_bytes, frame=frame)
+        watcher: Watcher = ModelRecorder(metrics, health)
+        followers: list[Follower] = [StepLog()] if settings.log.level == "debug" else []
+        if tracing is not None:
+            codec = tracing.around_codec(codec)
+            watcher = tracing.around_watcher(watcher)
+            followers.append(tracing.follower)
+        pipeline = ModelPipeline(engine, Runner(engine, time.sleep), watcher)
         assembly.warm_up(pipeline)
         health.model_is_warm()
         metrics.describe_build(__version__, engine.identity)
@@ -144,6 +166,7 @@ class Worker:
             cache=ResultCache(settings.cache.max_entries),
             observer=recorder,
             revoke_timeout=settings.delivery.revoke_timeout,
+            follower=Several(followers) if followers else None,
         )
         flow = protocol.flow
         read_at_scrape(
@@ -151,13 +174,17 @@ class Worker:
                 metrics.in_flight_records: lambda: flow.records,
                 metrics.in_flight_bytes: lambda: flow.bytes,
                 metrics.in_flight_tokens: lambda: flow.tokens,
+                metrics.in_flight_load: lambda: flow.load,
+                metrics.waiting: lambda: protocol.waiting,
                 metrics.assigned: lambda: len(protocol.assigned_partitions),
+                metrics.ready: lambda: not health.why_not_ready(),
             }
         )
+        vitals = Vitals(metrics, lambda: protocol.progress, lambda: connection.backlog, clock)
         summary = Summary(
             recorder, flow, lambda: len(protocol.assigned_partitions), clock, settings.log.summary_interval
         )
-        return cls(ending, health, metrics, pipeline, connection, protocol, summary, reload, endpoint)
+        return cls(ending, health, metrics, pipeline, connection, protocol, summary, reload, vitals, endpoint, tracing)
 
     def run(self) -> ExitCode:
         """Join the group and work until the end is asked for; then drain and close.
@@ -188,23 +215,50 @@ class Worker:
         while not self.ending.asked:
             self.protocol.step()
             self.connection.refresh()
+            self.vitals.tick()
             self.health.beat()
             self.metrics.loop.inc()
             self.summary.tick()
             if self.reload is not None:
                 self.reload.tick()
-        self.health.drains()
+        self._drains()
         drained = self.protocol.drain(self.ending.remaining * DRAIN_SHARE)
         self.summary.write()
         return drained
 
-    def _close(self) -> bool:
+    def _drains(self) -> None:
         self.health.drains()
+        self.metrics.draining.set(1)
+
+    def _close(self) -> bool:
+        self._drains()
         closed = self.connection.close(self.ending.remaining * CLOSE_SHARE)
         closed &= self.pipeline.close(self.ending.remaining * CLOSE_SHARE)
+        if self.tracing is not None:
+            self.tracing.close(min(TRACING_TIMEOUT, self.ending.remaining * CLOSE_SHARE))  # late spans are no failure
         if self.endpoint is not None:
             self.endpoint.close(min(1.0, self.ending.remaining))
         return closed
+
+
+def _open_tracing(settings: Settings, metrics: Metrics, clock: Clock) -> Tracing | None:
+    """Tracing, if it is wanted; nothing of it is imported otherwise.
+
+    Raises:
+        BadSettings: it is not installed.
+    """
+    if settings.tracing.endpoint is None:
+        return None
+    try:
+        from consumer.tracing.opening import open_tracing  # noqa: PLC0415
+    except ImportError as error:
+        if (error.name or "").startswith("consumer"):
+            raise
+        why = f"OpenTelemetry is not installed ({error.name} is missing)"
+        raise BadSettings(
+            [f'tracing.endpoint: {why}; pip install "comment-consumer[tracing]", or leave it out']
+        ) from None
+    return open_tracing(settings, metrics, clock)
 
 
 def run_worker(settings: Settings, ending: Ending, connect: Connect) -> ExitCode:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from consumer.delivery.batcher import BatchPolicy, CloseReason
 from consumer.delivery.dead_letter_limits import DeadLetterLimits
 from consumer.delivery.flow import FlowLimits
+from consumer.delivery.follower import Follower
 from consumer.delivery.observer import Silent
-from consumer.delivery.ports import Acknowledgement, Delivery, Finished
+from consumer.delivery.ports import Acknowledgement, Codec, Delivery, Finished
 from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.records import (
     Comment,
@@ -284,6 +285,8 @@ class Bench:
         dead_letter_limits: DeadLetterLimits | None = None,
         cache_entries: int = 0,
         revoke_timeout: float = 5.0,
+        follower: Follower | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource()
@@ -294,7 +297,7 @@ class Bench:
             source=self.source,
             sink=self.sink,
             classifier=self.classifier,
-            codec=WordCodec(),
+            codec=codec or WordCodec(),
             clock=self.clock,
             batching=batching or BatchPolicy(max_rows=100, max_tokens=1000, max_wait=60.0),
             limits=limits or FlowLimits(),
@@ -302,6 +305,7 @@ class Bench:
             cache=ResultCache(cache_entries),
             observer=self.notes,
             revoke_timeout=revoke_timeout,
+            follower=follower,
         )
         self.protocol.assigned([P0, P1])
 

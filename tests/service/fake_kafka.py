@@ -38,6 +38,7 @@ class FakeKafka:
         self._acks: list[Acknowledgement[Row]] = []
         self._listener: RebalanceListener | None = None
         self._paused = False
+        self.backlog: dict[Partition, int] = {PARTITION: 0}
         self.messages: list[Message] = []
         self.committed = 0
         self.stored = 0

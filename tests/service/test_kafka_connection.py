@@ -20,8 +20,9 @@ from consumer.delivery.ports import Acknowledgement, Delivery
 from consumer.delivery.records import Destination, Message
 from consumer.demo.broker import BrokerFailed, EmbeddedBroker
 from consumer.kafka.settings import StartPosition
-from consumer.service.kafka import TIMED, TimedSink, connection_of, membership_of, start_of
+from consumer.service.kafka import connection_of, membership_of, start_of
 from consumer.service.metrics import Metrics
+from consumer.service.timed import TIMED, TimedSink
 from consumer.settings_kafka import KafkaSettings
 
 MODEL = files("consumer.demo") / "model"

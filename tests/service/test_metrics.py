@@ -13,8 +13,9 @@ from consumer.delivery.ports import Delivery
 from consumer.delivery.records import Comment, Failure, Labeled, ModelIdentity, Skipped, Stage, Tombstone, Verdict
 from consumer.events.encode import Judged
 from consumer.moderation.policy import Policy
+from consumer.service.catalogue import LATENCY, PREFIX, Metric
 from consumer.service.health import Health
-from consumer.service.metrics import LATENCY, MAX_TYPES, PREFIX, BulkHistogram, Metrics
+from consumer.service.metrics import MAX_TYPES, BulkHistogram, BusyTime, Metrics
 from consumer.service.recorder import ModelRecorder, PolicyRecorder, Recorder
 
 MODEL = ModelIdentity("seed", "abc", "00")
@@ -38,19 +39,10 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"{PREFIX}_{name}", labels)
 
 
-def test_every_metric_is_described_and_has_base_units(metrics: Metrics):
-    families = list(metrics.registry.collect())
-    assert len(families) > 30
-    for family in families:
-        assert family.name.startswith(PREFIX)
-        assert family.documentation.endswith(".")
-        assert not family.name.endswith(("_ms", "_milliseconds", "_kb", "_mb"))
-
-
 @given(st.lists(st.floats(0, 200), max_size=50), st.lists(st.floats(0, 200), max_size=50))
 def test_a_bulk_histogram_says_what_an_ordinary_one_says(first: list[float], second: list[float]):
     bulk, plain = CollectorRegistry(), CollectorRegistry()
-    histogram = BulkHistogram("age_seconds", "Age.", LATENCY, bulk)
+    histogram = BulkHistogram(Metric("age_seconds", "histogram", "seconds", "Age.", "", buckets=LATENCY), bulk)
     ordinary = Histogram("age_seconds", "Age.", buckets=LATENCY, registry=plain)
     for values in (first, second):
         histogram.observe(values)
@@ -114,11 +106,11 @@ def test_error_types_stay_a_bounded_set(metrics: Metrics):
     assert metrics.error_type("Error0") == "Error0"
 
 
-def test_lag_in_seconds_is_the_age_of_the_newest_record(metrics: Metrics, recorder: Recorder):
+def test_received_records_are_counted_and_the_newest_ones_time_is_kept(metrics: Metrics, recorder: Recorder):
     recorder.received(3, 998_500)
-    assert value(metrics, "lag_seconds") == 1.5
     recorder.received(1, None)
     assert value(metrics, "received_records_total") == 4
+    assert value(metrics, "newest_record_timestamp_seconds") == 998.5
 
 
 def test_batches_flow_and_rebalances_are_counted(metrics: Metrics, recorder: Recorder):
@@ -130,6 +122,7 @@ def test_batches_flow_and_rebalances_are_counted(metrics: Metrics, recorder: Rec
     recorder.completed([Tombstone(), Tombstone()], [0.1, 0.2])
     assert value(metrics, "batches_total", reason="deadline") == 1
     assert value(metrics, "batch_records_sum") == 5
+    assert value(metrics, "last_batch_timestamp_seconds") == 1000.0
     assert value(metrics, "cache_hits_total") == 2
     assert value(metrics, "paused") == 1
     assert value(metrics, "rebalances_total", kind="revoked") == 1
@@ -141,7 +134,7 @@ def test_batches_flow_and_rebalances_are_counted(metrics: Metrics, recorder: Rec
 
 def test_an_assignment_makes_ready_and_a_refusal_unready(metrics: Metrics):
     health = Health(lambda: 0.0)
-    recorder = Recorder(metrics, health, lambda labeled: [])
+    recorder = Recorder(metrics, health)
     health.model_is_warm()
     assert health.why_not_ready() == ["the group has given no assignment yet"]
     recorder.rebalanced("assigned", 0)
@@ -153,13 +146,33 @@ def test_an_assignment_makes_ready_and_a_refusal_unready(metrics: Metrics):
 def test_the_runners_tally_becomes_counters(metrics: Metrics):
     watcher = ModelRecorder(metrics, Health(lambda: 0.0))
     tally = Tally(forwards=1, out_of_memory=2, bisections=3)
-    watcher.ran(8, 80, 0.1, tally)
+    watcher.ran(1, 8, 80, 0.1, tally)
     tally.out_of_memory = 5
-    watcher.ran(8, 80, 0.1, tally)
+    watcher.ran(1, 8, 80, 0.1, tally)
     assert value(metrics, "out_of_memory_total") == 5
     assert value(metrics, "bisections_total") == 3
     assert value(metrics, "model_tokens_total") == 160
     assert value(metrics, "inference_seconds_count") == 2
+
+
+def test_busy_time_counts_a_batch_that_still_runs_and_never_goes_back():
+    now = [10.0]
+    registry = CollectorRegistry()
+    busy = BusyTime(Metric("busy_seconds", "counter", "seconds", "Busy.", ""), registry, lambda: now[0])
+
+    def seconds() -> float | None:
+        return registry.get_sample_value("busy_seconds_total")
+
+    assert seconds() == 0
+    busy.began()
+    now[0] = 13.0
+    assert seconds() == 3
+    busy.ended()
+    now[0] = 20.0
+    assert seconds() == 3
+    busy.began()
+    now[0] = 21.0
+    assert seconds() == 4
 
 
 def test_the_build_is_described(metrics: Metrics):

@@ -25,14 +25,14 @@ class Notes:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def tokenized(self, rows: int, tokens: int, seconds: float) -> None:
-        self.calls.append(("tokenized", rows, tokens))
+    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None:
+        self.calls.append(("tokenized", ticket, rows, tokens))
 
-    def started(self) -> None:
-        self.calls.append(("started",))
+    def started(self, ticket: int) -> None:
+        self.calls.append(("started", ticket))
 
-    def ran(self, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
-        self.calls.append(("ran", rows, tokens, tally.forwards))
+    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None:
+        self.calls.append(("ran", ticket, rows, tokens, tally.forwards))
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def test_a_broken_model_is_told_to_the_poll_thread_again_and_again_after_what_ca
 
 def test_a_bug_in_a_thread_surfaces_as_a_broken_model():
     class Faulty(Notes):
-        def started(self) -> None:
+        def started(self, ticket: int) -> None:
             raise KeyError("bug")
 
     with started(FakeEngine(), Faulty()) as pipeline:
@@ -183,9 +183,9 @@ def test_a_bug_in_a_thread_surfaces_as_a_broken_model():
 def test_the_watcher_hears_of_each_batch():
     notes = Notes()
     with started(FakeEngine(), notes) as pipeline:
-        pipeline.submit(1, ["a", "bb"])
+        pipeline.submit(5, ["a", "bb"])
         collect(pipeline, 1)
-    assert notes.calls == [("tokenized", 2, 7), ("started",), ("ran", 2, 7, 1)]
+    assert notes.calls == [("tokenized", 5, 2, 7), ("started", 5), ("ran", 5, 2, 7, 1)]
 
 
 def test_closing_ends_the_threads_even_after_the_model_broke():
