@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from consumer.checks.facts import ClusterFacts, GroupFacts, TopicFacts, Tried
 from consumer.kafka.config import admin_config, consumer_config
 from consumer.kafka.errors import advise, find_kafka_error
+from consumer.kafka.login_errors import first_explanation
 from consumer.kafka.settings import Connection, Membership
 
 ASK_TIMEOUT: Final = 5.0  # seconds for one answer
@@ -45,11 +46,13 @@ def ask_cluster(connection: Connection, membership: Membership, topics: Sequence
         admin.poll(0)  # serves the error callback; asking does not
         telling = sorted(heard, key=lambda each: each.code() not in _TELLING)
         reason = telling[0] if telling else find_kafka_error(error)
-        return ClusterFacts(unreachable=advise(reason) if reason else type(error).__name__)
+        plain = advise(reason) if reason else type(error).__name__
+        return ClusterFacts(unreachable=first_explanation(heard, connection) or plain)
     readable = found[0].partitions > 0
     group = _group(admin, connection, membership, describes=describes, joins=readable)
     fetch = _fetch(connection, membership) if readable else Tried.NOT_TRIED
-    return ClusterFacts(len(cluster.brokers), tuple(found), fetch, group)
+    hosts = tuple(sorted({str(broker.host) for broker in cluster.brokers.values()}))
+    return ClusterFacts(len(cluster.brokers), tuple(found), fetch, group, hosts=hosts)
 
 
 def _topic(admin: AdminClient, name: str, *, describes: bool) -> TopicFacts:

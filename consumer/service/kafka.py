@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Generic
 
@@ -17,12 +18,14 @@ from consumer.delivery.row import Row
 from consumer.kafka.config import ConfigError, admin_config
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.errors import find_kafka_error
+from consumer.kafka.login_errors import explain_refused_option
 from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import Connection, Membership, Outputs, StartPosition
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
 from consumer.service.metrics import Metrics
+from consumer.service.secret_rotation import SecretRotation, warn_of_exposed_files
 from consumer.settings import Settings
 from consumer.settings_kafka import KafkaSettings
 from consumer.settings_loading import BadSettings
@@ -45,7 +48,8 @@ def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, endin
         raise BadSettings([f"kafka.extra: {error}"]) from None
     except KafkaException as error:
         reason = find_kafka_error(error)
-        raise BadSettings([f"kafka: {reason.str() if reason is not None else type(error).__name__}"]) from None
+        said = type(error).__name__ if reason is None else explain_refused_option(reason.str())
+        raise BadSettings([f"kafka: {said}"]) from None
 
 
 class KafkaConnection:
@@ -62,6 +66,8 @@ class KafkaConnection:
             self._connection, Outputs(settings.output_topic, settings.dead_letter_topic)
         )
         self.sink = TimedSink(self._kafka_sink, metrics, time.monotonic)
+        self._secrets = SecretRotation(settings, self._log_in_as)
+        warn_of_exposed_files(settings)
         self._refreshed = time.monotonic()
         self._commit_errors = 0
         self._lags: Mapping[Partition, int] = {}
@@ -80,7 +86,7 @@ class KafkaConnection:
             "kafka.dead_letter_topic": kafka.dead_letter_topic,
         }
         try:
-            check_topics(self._connection, topics, lambda: self._ending.asked, self._sleep)
+            check_topics(self._connection, topics, lambda: self._ending.asked, self._sleep, kafka.group_id)
         except TopicsUnusable as unusable:
             raise BadSettings(unusable.lines) from None
         if not self._ending.asked:
@@ -92,6 +98,7 @@ class KafkaConnection:
         if now - self._refreshed < REFRESH:
             return
         self._refreshed = now
+        self._secrets.look()
         lags = self.source.lag()
         for gone in self._lags.keys() - lags.keys():
             self._metrics.lag_records.remove(str(gone.number))
@@ -125,6 +132,15 @@ class KafkaConnection:
         self.source.heard_of_brokers()
         self._kafka_sink.heard_of_brokers()
         return True
+
+    def _log_in_as(self, user: str, password: str) -> None:
+        """Every client of this process logs in so from now on, also one that is made later."""
+        security = {**self._connection.security, "sasl.password": password}
+        self._connection = replace(self._connection, security=security)
+        self.source.set_credentials(user, password)
+        self._kafka_sink.set_credentials(user, password)
+        if self._probe is not None:
+            self._probe.set_sasl_credentials(user, password)
 
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -170,12 +186,20 @@ def connection_of(settings: KafkaSettings) -> Connection:
         "ssl.certificate.location": settings.ssl_certificate_location,
         "ssl.key.location": settings.ssl_key_location,
         "ssl.key.password": settings.ssl_key_password,
+        "sasl.oauthbearer.method": "oidc" if settings.sasl_mechanism == "OAUTHBEARER" else None,
+        "sasl.oauthbearer.token.endpoint.url": settings.oauth_token_endpoint,
+        "sasl.oauthbearer.client.id": settings.oauth_client_id,
+        "sasl.oauthbearer.client.secret": settings.oauth_client_secret,
+        "sasl.oauthbearer.scope": settings.oauth_scope,
+        "sasl.oauthbearer.extensions": settings.oauth_extensions,
+        "https.ca.location": settings.oauth_ca_location,
     }
     return Connection(
         bootstrap_servers=settings.bootstrap_servers,
         client_id=settings.client_id,
         security={name: _plain(value) for name, value in security.items() if value is not None},
         options={name: _plain(value) for name, value in settings.extra.items()},
+        local_only=settings.security_protocol.endswith("plaintext") and not settings.allow_plaintext,
     )
 
 
