@@ -19,6 +19,12 @@ from consumer.kafka.settings import Connection
 ASK_TIMEOUT = 5.0  # seconds for one answer
 BACKOFF = wait_exponential(multiplier=0.5, max=5.0)  # seconds between attempts while no broker answers
 
+_STRANGERS = (
+    "kafka.bootstrap_servers: the brokers say that they are at {}, which is not this host, and security_protocol gives "
+    "plain text: use ssl or sasl_ssl, correct their advertised.listeners, or say kafka.allow_plaintext=true if the "
+    "network is yours alone"
+)
+
 log = structlog.get_logger()
 
 
@@ -70,7 +76,8 @@ def check_topics(
 def _ask(
     client: AdminClient, connection: Connection, topics: dict[str, str], group: str | None, heard: list[KafkaError]
 ) -> None:
-    lines = []
+    lines: list[str] = []
+    seen: dict[str, str] = {}
     for setting, topic in topics.items():
         heard.clear()
         try:
@@ -84,22 +91,19 @@ def _ask(
             raise _Unreachable(kafka_error.name() if kafka_error else "") from error
         strangers = sorted(host for broker in cluster.brokers.values() if not is_local(host := str(broker.host)))
         if connection.local_only and strangers:
-            raise TopicsUnusable(
-                [
-                    f"kafka.bootstrap_servers: the brokers say that they are at {strangers[0]}, which is not this "
-                    "host, and security_protocol gives plain text: use ssl or sasl_ssl, correct their advertised.listeners, "
-                    "or say kafka.allow_plaintext=true if the network is yours alone"
-                ]
-            )
+            raise TopicsUnusable([_STRANGERS.format(strangers[0])])
         found = cluster.topics[topic]
         if found.error is not None:
             if found.error.retriable() and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise _Unreachable(found.error.name())
             operation = "Read" if setting == "kafka.input_topic" else "Write"
-            lines.append(
-                f"{setting}={topic}: {advise(found.error, topic=topic, operation=operation, to=connection.grantee)}"
-            )
-    lines += _missing_rights(client, connection.grantee, topics if not lines else {}, group)
+            told = advise(found.error, topic=topic, operation=operation, to=connection.grantee)
+            lines.append(f"{setting}={topic}: {told}")
+        else:
+            seen[setting] = topic
+    if cluster.controller_id in cluster.brokers:  # the questions go to the controller, and would wait for one
+        lines += _missing_on_topics(client, connection.grantee, seen) if seen else []
+        lines += [] if group is None else _missing_in_group(client, connection.grantee, group)
     if lines:
         raise TopicsUnusable(lines)
 
