@@ -128,12 +128,7 @@ def _explain_refusal(said: str, security: Mapping[str, str]) -> str | None:
         return "the brokers want no SASL login on this port: use kafka.security_protocol=ssl, or their port for SASL"
     if mechanism == "OAUTHBEARER":
         return f"the brokers refuse the token: {_tidied(said)}; check audience, issuer and scope on both sides"
-    user = security.get("sasl.username", "")
-    return (
-        f"the brokers refuse the login of {user} by {mechanism}: check the user name and its password"
-        if user
-        else f"the brokers refuse the login: {_tidied(said)}"
-    )
+    return f"the brokers refuse the login by {mechanism}: check the user name and its password"
 
 
 def _explain_token(said: str) -> str | None:

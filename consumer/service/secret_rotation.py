@@ -29,7 +29,6 @@ class SecretRotation:
         self._user = settings.sasl_username
         self._use = use
         self._files: dict[str, SecretFile] = {}
-        self._broken: dict[str, str] = {}
         for name in settings.secrets:
             path, value = getattr(settings, f"{name}_file"), getattr(settings, name)
             if path is not None:
@@ -41,9 +40,13 @@ class SecretRotation:
             try:
                 found = file.look()
             except SecretUnreadable as unreadable:
-                self._tell_broken(name, str(unreadable))
+                # Told at every look; the log lets it through once in a while.
+                log.warning(
+                    "the secret in a file cannot be used; the one known so far goes on",
+                    error=str(unreadable),
+                    setting=f"kafka.{name}_file",
+                )
                 continue
-            self._broken.pop(name, None)
             if found is None:
                 continue
             if name == "sasl_password" and self._user is not None:
@@ -55,17 +58,6 @@ class SecretRotation:
                     error=name,
                     setting=f"kafka.{name}_file",
                 )
-
-    def _tell_broken(self, name: str, why: str) -> None:
-        """Once for each reason, not once a second."""
-        if self._broken.get(name) != why:
-            self._broken[name] = why
-            log.warning(
-                "the secret in a file cannot be used; the one known so far goes on",
-                error=name,
-                setting=f"kafka.{name}_file",
-                reason=why,
-            )
 
 
 def exposed_files(settings: KafkaSettings) -> list[tuple[str, str]]:

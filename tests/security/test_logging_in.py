@@ -1,4 +1,4 @@
-"""The real program logs in to a real broker in every way there is a setting for, with the rights it needs and no more."""
+"""The real program logs in to a real broker in every way there is a setting for, with just the rights it needs."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ Its listeners are not named after protocols: Confluent's image would then want i
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import subprocess
@@ -151,7 +150,7 @@ def environment(ports: dict[str, int]) -> dict[str, str]:
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     protocols = {name: protocol for name, (_, protocol) in LISTENERS.items()}
     return {
-        "CLUSTER_ID": base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("="),
+        "CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qk",
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": f"1@localhost:{CONTROLLER}",
