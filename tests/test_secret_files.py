@@ -21,7 +21,14 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("content", "secret"),
-    [(b"a", "a"), (b"a\n", "a"), (b"a\r\n", "a"), (b" a b \n", " a b "), ("é加\n".encode(), "é加"), (b"a\nb\n", "a\nb")],
+    [
+        (b"a", "a"),
+        (b"a\n", "a"),
+        (b"a\r\n", "a"),
+        (b" a b \n", " a b "),
+        ("é加\n".encode(), "é加"),
+        (b"a\nb\n", "a\nb"),
+    ],
 )
 def test_a_secret_is_what_the_file_holds_without_its_last_line_end(file: Path, content: bytes, secret: str) -> None:
     file.write_bytes(content)
