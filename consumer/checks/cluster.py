@@ -24,7 +24,10 @@ from consumer.kafka.settings import Connection, Membership
 ASK_TIMEOUT: Final = 5.0  # seconds for one answer
 JOIN_TIMEOUT: Final = 15.0
 
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+# Each question is answered by one of these: without a right to the topic its offsets in the group are refused too, and
+# without one to the group a consumer says so while it fetches.
+_NO_TOPIC: Final = KafkaError.TOPIC_AUTHORIZATION_FAILED
+_NO_GROUP: Final = KafkaError.GROUP_AUTHORIZATION_FAILED
 _TELLING = (KafkaError._SSL, KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._RESOLVE)
 
 
@@ -98,7 +101,7 @@ def _group(
             members, allowed = len(found.members), _names(found)
     except (KafkaException, TimeoutError) as error:
         reason = find_kafka_error(error)
-        if reason is not None and reason.code() in _DENIED:
+        if reason is not None and reason.code() == _NO_GROUP:
             return GroupFacts(offsets=Tried.DENIED)
         if reason is not None and reason.code() == KafkaError.GROUP_ID_NOT_FOUND:
             members = 0
@@ -133,7 +136,7 @@ def _fetch(connection: Connection, membership: Membership) -> Tried:
             error = message.error()
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 return Tried.WORKED
-            if error.code() in _DENIED:
+            if error.code() == _NO_TOPIC:
                 return Tried.DENIED
         return Tried.NO_ANSWER
     finally:
@@ -149,7 +152,7 @@ def _join(connection: Connection, membership: Membership) -> Tried:
         while not assigned and (left := deadline - time.monotonic()) > 0:
             message = consumer.poll(min(left, 0.5))
             error = None if message is None else message.error()
-            if error is not None and (error.code() in _DENIED or "authoriz" in error.str().lower()):
+            if error is not None and (error.code() == _NO_GROUP or "group authoriz" in error.str().lower()):
                 return Tried.DENIED
         return Tried.WORKED if assigned else Tried.NO_ANSWER
     except KafkaException as error:
@@ -168,7 +171,7 @@ def _consumer(connection: Connection, membership: Membership) -> Consumer:
 def _tried(error: KafkaError | None) -> Tried:
     if error is None:
         return Tried.WORKED
-    return Tried.DENIED if error.code() in _DENIED else Tried.NO_ANSWER
+    return Tried.DENIED if error.code() == _NO_GROUP else Tried.NO_ANSWER
 
 
 def _answer(ask: Callable[[], Any]) -> Any:  # noqa: ANN401

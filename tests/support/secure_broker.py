@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,12 +85,6 @@ class SecureBroker(RealBroker):
             while bool(self.admin.describe_acls(_binding(right, filtering=True)).result(30)) is not there:
                 assert time.monotonic() < deadline, "the broker does not apply its ACLs"
                 time.sleep(0.05)
-
-    def exec(self, *command: str) -> str:
-        """Run a command in the container; return what it printed."""
-        done = subprocess.run(["docker", "exec", self._container_id, *command], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 def _binding(right: Right, *, filtering: bool = False) -> AclBinding:
