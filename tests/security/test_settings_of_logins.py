@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from consumer.kafka.hosts import is_local
+from consumer.service.kafka import connection_of
 from consumer.settings import Settings
 from consumer.settings_kafka import KafkaSettings
 from consumer.settings_loading import RUN, BadSettings, build, load, read_layers
@@ -177,6 +178,11 @@ class TestPlainText:
         made(servers, **settings, allow_plaintext=True)
         for local in ("localhost:1", "127.0.0.1:1,[::1]:1"):
             made(local, **settings)
+
+    def test_the_clients_are_told_whether_it_must_stay(self) -> None:
+        assert connection_of(made("localhost:1")).local_only
+        assert not connection_of(made("localhost:1", allow_plaintext=True)).local_only
+        assert not connection_of(made("localhost:1", security_protocol="ssl")).local_only
 
     @pytest.mark.parametrize("scheme", ["PLAINTEXT", "plaintext", "SSL", "SASL_SSL", "http"])
     def test_no_address_brings_a_protocol_of_its_own(self, scheme: str) -> None:

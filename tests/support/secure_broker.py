@@ -35,7 +35,9 @@ LISTENERS = {
     "SHORT": (9095, "SASL_SSL"),  # SCRAM; who is logged in must log in again after a few seconds
     "CERTIFICATE": (9096, "SSL"),  # client certificates
     "TOKEN": (9097, "SASL_SSL"),  # OAUTHBEARER
+    "ELSEWHERE": (9098, "PLAINTEXT"),  # gives the brokers' address as one that is not on this host
 }
+ELSEWHERE = "broker.elsewhere.example"
 SHORT_SESSION_MS = 4_000
 PLAIN_USER, PLAIN_PASSWORD = "plain-user", "plain-pa55word"
 IN_CONTAINER = "/etc/kafka/secrets"
@@ -151,7 +153,9 @@ def environment(ports: dict[str, int]) -> dict[str, str]:
         "KAFKA_INTER_BROKER_LISTENER_NAME": "INNER",
         "KAFKA_LISTENERS": f"INNER://0.0.0.0:{INNER},CONTROLLER://localhost:{CONTROLLER},"
         + ",".join(f"{name}://0.0.0.0:{port}" for name, (port, _) in LISTENERS.items()),
-        "KAFKA_ADVERTISED_LISTENERS": ",".join(f"{name}://localhost:{port}" for name, port in ports.items()),
+        "KAFKA_ADVERTISED_LISTENERS": ",".join(
+            f"{name}://{ELSEWHERE if name == 'ELSEWHERE' else 'localhost'}:{port}" for name, port in ports.items()
+        ),
         "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INNER:PLAINTEXT,CONTROLLER:PLAINTEXT,"
         + ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
