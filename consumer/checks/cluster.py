@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from consumer.checks.facts import ClusterFacts, GroupFacts, TopicFacts, Tried
 from consumer.kafka.config import admin_config, consumer_config
 from consumer.kafka.errors import advise, find_kafka_error
+from consumer.kafka.hosts import explain_strangers
 from consumer.kafka.login_errors import first_explanation
 from consumer.kafka.settings import Connection, Membership
 
@@ -42,6 +43,9 @@ def ask_cluster(connection: Connection, membership: Membership, topics: Sequence
     admin = AdminClient({**admin_config(connection), "error_cb": heard.append})  # type: ignore[dict-item]
     try:
         cluster = admin.list_topics(topics[0], timeout=ASK_TIMEOUT)
+        hosts = tuple(sorted({str(broker.host) for broker in cluster.brokers.values()}))
+        if connection.local_only and (leaves := explain_strangers(hosts)) is not None:
+            return ClusterFacts(unreachable=leaves)
         # What is asked of an administrator goes to the controller, and would wait for one.
         describes = cluster.controller_id in cluster.brokers
         found = [_topic(admin, topic, describes=describes) for topic in topics]
@@ -54,7 +58,6 @@ def ask_cluster(connection: Connection, membership: Membership, topics: Sequence
     readable = found[0].partitions > 0
     group = _group(admin, connection, membership, describes=describes, joins=readable)
     fetch = _fetch(connection, membership) if readable else Tried.NOT_TRIED
-    hosts = tuple(sorted({str(broker.host) for broker in cluster.brokers.values()}))
     return ClusterFacts(len(cluster.brokers), tuple(found), fetch, group, hosts=hosts)
 
 

@@ -25,7 +25,6 @@ class Needs(NamedTuple):
         principal: who logs in, as ACLs name it, or ``User:NAME`` where only the brokers know.
         security: the security protocol.
         local: whether all brokers are on this host, as the settings name them.
-        allow_plaintext: whether plain text may leave it.
         batch_bytes: the largest batch that is produced.
         event_bytes: the largest comment that is read.
         with_text: whether labeled events hold the text.
@@ -40,7 +39,6 @@ class Needs(NamedTuple):
     batch_bytes: int = OUR_BATCH
     event_bytes: int = 262_144
     with_text: bool = False
-    allow_plaintext: bool = False
 
 
 def judge(needs: Needs, facts: ClusterFacts) -> list[Finding]:
@@ -77,13 +75,6 @@ def _encryption(needs: Needs, hosts: tuple[str, ...]) -> Finding:
     if needs.security.endswith("ssl"):
         return Finding("encryption", Status.OK, f"TLS; certificate and host name were verified{login}")
     strangers = [host for host in hosts if not is_local(host)]
-    if strangers and not needs.allow_plaintext:
-        return Finding(
-            "encryption",
-            Status.FAILED,
-            f"none, and the brokers say that they are at {strangers[0]}, which is not this host{login}",
-            "use --kafka.security-protocol ssl or sasl_ssl",
-        )
     if needs.local and not strangers:
         return Finding("encryption", Status.OK, f"none needed: the brokers are on this host{login}")
     return Finding(

@@ -106,7 +106,6 @@ def needs_of(settings: Settings) -> Needs:
         principal=f"User:{kafka.sasl_username}" if kafka.sasl_username else UNKNOWN_PRINCIPAL,
         security=kafka.security_protocol,
         local=all(map(is_local, kafka.hosts)),
-        allow_plaintext=kafka.allow_plaintext,
         batch_bytes=largest,
         event_bytes=settings.events.max_bytes,
         with_text=settings.events.include_text,

@@ -12,18 +12,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 from consumer.kafka.config import admin_config
 from consumer.kafka.errors import advise, find_kafka_error
 from consumer.kafka.grants import Grantee
-from consumer.kafka.hosts import is_local
+from consumer.kafka.hosts import explain_strangers
 from consumer.kafka.login_errors import first_explanation
 from consumer.kafka.settings import Connection
 
 ASK_TIMEOUT = 5.0  # seconds for one answer
 BACKOFF = wait_exponential(multiplier=0.5, max=5.0)  # seconds between attempts while no broker answers
-
-_STRANGERS = (
-    "kafka.bootstrap_servers: the brokers say that they are at {}, which is not this host, and security_protocol gives "
-    "plain text: use ssl or sasl_ssl, correct their advertised.listeners, or say kafka.allow_plaintext=true if the "
-    "network is yours alone"
-)
 
 log = structlog.get_logger()
 
@@ -89,9 +83,10 @@ def _ask(
                 raise TopicsUnusable([f"kafka: {no}"]) from error
             kafka_error = find_kafka_error(error)
             raise _Unreachable(kafka_error.name() if kafka_error else "") from error
-        strangers = sorted(host for broker in cluster.brokers.values() if not is_local(host := str(broker.host)))
-        if connection.local_only and strangers:
-            raise TopicsUnusable([_STRANGERS.format(strangers[0])])
+        if connection.local_only:
+            leaves = explain_strangers(str(broker.host) for broker in cluster.brokers.values())
+            if leaves is not None:
+                raise TopicsUnusable([f"kafka.bootstrap_servers: {leaves}"])
         found = cluster.topics[topic]
         if found.error is not None:
             if found.error.retriable() and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:

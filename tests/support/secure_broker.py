@@ -111,6 +111,7 @@ def needed_rights(principal: str, input_: str, output: str, dead_letters: str, g
 def secure_broker(folder: Path, signer: TokenSigner) -> Iterator[SecureBroker]:
     """Start it. Certificates are written into ``folder``."""
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")  # read once, and real_broker() needs it too
     from testcontainers.core.container import DockerContainer
 
     authority = Authority("authority of the tests")
