@@ -148,10 +148,11 @@ def ours() -> Authority:
     return Authority("ours")
 
 
-@pytest.fixture(params=["good", "expired", "self-signed"])
+@pytest.fixture(params=["good", "expired", "misnamed", "self-signed"])
 def server(request: pytest.FixtureRequest, ours: Authority, tmp_path: Path) -> Iterator[tuple[str, int]]:
     issuer = Authority("another") if request.param == "self-signed" else ours
-    pair = issuer.issue("server", ["localhost"], expired=request.param == "expired").write(tmp_path, "server")
+    names = ["another.example"] if request.param == "misnamed" else ["localhost"]
+    pair = issuer.issue("server", names, expired=request.param == "expired").write(tmp_path, "server")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     listening = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
@@ -177,8 +178,12 @@ def test_a_server_is_asked_what_is_wrong_with_its_certificate(
         assert "is for another host name" in (ask_server("127.0.0.1", port, security) or "")
         assert "this system's store" in (ask_server("localhost", port, {}) or "")
     else:
-        expected = {"expired": "has expired", "self-signed": f"is not signed by an authority in .*{ca}"}[kind]
-        assert re.search(expected, said or "")
+        expected = {
+            "expired": "has expired",
+            "misnamed": "is for another host name",
+            "self-signed": f"is not signed by an authority in .*{ca}",
+        }
+        assert re.search(expected[kind], said or "")
 
 
 def test_a_server_that_is_not_there_tells_nothing() -> None:
