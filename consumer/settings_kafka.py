@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -21,9 +22,10 @@ from pydantic import (
 )
 
 from consumer.kafka.config import checked_options
+from consumer.secret_files import SecretUnreadable, read_secret
+from consumer.settings_security import complaints, wrong_url
 
-LOCAL_HOSTS = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
-BROKER = re.compile(r"(?:\w+://)?(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/,\s]+)):(?P<port>\d{1,5})")
+BROKER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/,\s]+)):(?P<port>\d{1,5})")
 TOPIC_NAME = r"^[A-Za-z0-9._-]{1,249}$"
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
@@ -47,9 +49,9 @@ class Group(BaseModel):
             if filled.get(name) is not None:
                 raise ValueError(f"give {name} or {name}_file, not both")
             try:
-                filled[name] = Path(str(file)).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, ValueError) as error:
-                raise ValueError(f"{name}_file cannot be read ({type(error).__name__}): {file}") from None
+                filled[name] = read_secret(Path(str(file)))
+            except SecretUnreadable as error:
+                raise ValueError(f"{name}_file {error}") from None
         return filled
 
 
@@ -69,7 +71,7 @@ SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 class KafkaSettings(Group):
     """Where comments come from and labels go to."""
 
-    secrets = ("sasl_password", "ssl_key_password")
+    secrets = ("sasl_password", "ssl_key_password", "oauth_client_secret")
 
     bootstrap_servers: str = Field(
         description="Brokers to start from, HOST:PORT with commas between; two or three are enough."
@@ -123,23 +125,58 @@ class KafkaSettings(Group):
         default=False,
         description="Allow comments and passwords to cross the network unencrypted. Leave off if TLS is there.",
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
         default=None,
-        description="How to log in, with sasl_plaintext and sasl_ssl; SCRAM-SHA-512 where there is a choice.",
+        description="How to log in, with sasl_plaintext and sasl_ssl: OAUTHBEARER with tokens of an identity provider "
+        "(OIDC), else SCRAM-SHA-512 where there is a choice.",
     )
     sasl_username: str | None = Field(
         default=None, description="User name to log in with. One for this program alone, so that its rights can be few."
     )
     sasl_password: SecretStr | None = Field(default=None, description="Password to log in with; better as a file.")
     sasl_password_file: Path | None = Field(
-        default=None, description="File that holds the password. The best way in a container: a mounted secret."
+        default=None,
+        description="File that holds the password. The best way in a container: a mounted secret, readable by this "
+        "user alone. A changed file is used for the next login, without a restart.",
+    )
+    oauth_token_endpoint: str | None = Field(
+        default=None,
+        description="Where the identity provider gives tokens for client credentials, an https URL; with "
+        "sasl_mechanism OAUTHBEARER.",
+    )
+    oauth_client_id: str | None = Field(
+        default=None,
+        description="Client id at the identity provider. One for this program alone, so that its rights can be few.",
+    )
+    oauth_client_secret: SecretStr | None = Field(default=None, description="Secret of that client; better as a file.")
+    oauth_client_secret_file: Path | None = Field(
+        default=None,
+        description="File that holds the client's secret. Better than the secret itself; read at the start: librdkafka "
+        "cannot change it, so a new one needs a restart.",
+    )
+    oauth_scope: str | None = Field(
+        default=None,
+        description="Scope to ask for, several with spaces between; only if the identity provider wants it.",
+    )
+    oauth_extensions: str | None = Field(
+        default=None,
+        description="SASL extensions for the brokers, NAME=VALUE with commas between; for services that ask for them, "
+        "such as a logical cluster's name.",
+    )
+    oauth_ca_location: Path | None = Field(
+        default=None,
+        description="Certificates to trust at the token endpoint, PEM; the system's own if not given. Needed for a "
+        "private authority; ssl_ca_location is for the brokers only.",
     )
     ssl_ca_location: Path | None = Field(
         default=None,
-        description="Certificates to trust, PEM; the system's own if not given. Needed for a private authority.",
+        description="Certificates to trust, PEM; the system's own if not given. Needed for a private authority. Read "
+        "at the start, like all certificates and keys: librdkafka cannot change them, so new ones need a restart.",
     )
     ssl_certificate_location: Path | None = Field(
-        default=None, description="This client's certificate, PEM, where the brokers ask for one (mTLS)."
+        default=None,
+        description="This client's certificate, PEM, where the brokers ask for one (mTLS). Restart the program when it "
+        "was renewed, before the old one expires.",
     )
     ssl_key_location: Path | None = Field(
         default=None, description="This client's private key, PEM; goes with the certificate."
@@ -166,6 +203,8 @@ class KafkaSettings(Group):
     @field_validator("bootstrap_servers")
     @classmethod
     def _are_brokers(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("give HOST:PORT without a protocol before it: that is security_protocol's to say")
         for server in value.split(","):
             match = BROKER.fullmatch(server.strip())
             if match is None or not 0 < int(match["port"]) < 65536:
@@ -178,11 +217,27 @@ class KafkaSettings(Group):
         checked_options(dict.fromkeys(value, ""))
         return value
 
-    @field_validator("ssl_ca_location", "ssl_certificate_location", "ssl_key_location")
+    @field_validator("ssl_ca_location", "ssl_certificate_location", "ssl_key_location", "oauth_ca_location")
     @classmethod
     def _is_readable(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
             raise ValueError(f"no such file: {value}")
+        if value is not None and not os.access(value, os.R_OK):
+            raise ValueError(f"this user may not read it: {value}")
+        return value
+
+    @field_validator("oauth_token_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := wrong_url(value)) is not None:
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("sasl_password", "ssl_key_password", "oauth_client_secret")
+    @classmethod
+    def _is_not_empty(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("is empty")
         return value
 
     @model_validator(mode="after")
@@ -190,19 +245,6 @@ class KafkaSettings(Group):
         topics = (self.input_topic, self.output_topic, self.dead_letter_topic)
         if len(set(topics)) < len(topics):
             raise ValueError("input_topic, output_topic and dead_letter_topic must be three different topics")
-        plain = self.security_protocol in ("plaintext", "sasl_plaintext")
-        if plain and not self.allow_plaintext and not all(map(LOCAL_HOSTS.fullmatch, self.hosts)):
-            raise ValueError(
-                f"security_protocol is {self.security_protocol} and the brokers are not on this host: use ssl or "
-                "sasl_ssl, or say kafka.allow_plaintext=true if the network is yours alone"
-            )
-        sasl = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        if self.security_protocol.startswith("sasl") and None in sasl and "sasl.mechanism" not in self.extra:
-            raise ValueError(f"{self.security_protocol} needs sasl_mechanism, sasl_username and sasl_password")
-        if not self.security_protocol.startswith("sasl") and any(sasl):
-            raise ValueError("sasl settings need security_protocol sasl_ssl (or sasl_plaintext)")
-        if (self.ssl_certificate_location is None) != (self.ssl_key_location is None):
-            raise ValueError("ssl_certificate_location and ssl_key_location go together")
-        if plain and (self.ssl_certificate_location or self.ssl_ca_location):
-            raise ValueError("ssl settings need security_protocol ssl or sasl_ssl")
+        for complaint in complaints(self):
+            raise ValueError(complaint)
         return self

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from consumer.settings_kafka import LOCAL_HOSTS, Group
+from consumer.kafka.hosts import is_local
+from consumer.settings_kafka import Group
 
 
 class RegistrySettings(Group):
@@ -77,6 +78,6 @@ class RegistrySettings(Group):
         if self.url is None and (self.username is not None or self.auto_register or self.ssl_ca_location is not None):
             raise ValueError("url is missing: without it there is no registry")
         plain = [parts for url in self.urls if (parts := urlsplit(url)).scheme == "http"]
-        if self.password is not None and not all(LOCAL_HOSTS.fullmatch(parts.hostname or "") for parts in plain):
+        if self.password is not None and not all(is_local(parts.hostname or "") for parts in plain):
             raise ValueError("the password would cross the network unencrypted: use https")
         return self

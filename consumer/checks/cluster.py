@@ -18,12 +18,17 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from consumer.checks.facts import ClusterFacts, GroupFacts, TopicFacts, Tried
 from consumer.kafka.config import admin_config, consumer_config
 from consumer.kafka.errors import advise, find_kafka_error
+from consumer.kafka.hosts import explain_strangers
+from consumer.kafka.login_errors import first_explanation
 from consumer.kafka.settings import Connection, Membership
 
 ASK_TIMEOUT: Final = 5.0  # seconds for one answer
 JOIN_TIMEOUT: Final = 15.0
 
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+# Each question is answered by one of these: without a right to the topic its offsets in the group are refused too, and
+# without one to the group a consumer says so while it fetches.
+_NO_TOPIC: Final = KafkaError.TOPIC_AUTHORIZATION_FAILED
+_NO_GROUP: Final = KafkaError.GROUP_AUTHORIZATION_FAILED
 _TELLING = (KafkaError._SSL, KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._RESOLVE)
 
 
@@ -38,6 +43,9 @@ def ask_cluster(connection: Connection, membership: Membership, topics: Sequence
     admin = AdminClient({**admin_config(connection), "error_cb": heard.append})  # type: ignore[dict-item]
     try:
         cluster = admin.list_topics(topics[0], timeout=ASK_TIMEOUT)
+        hosts = tuple(sorted({str(broker.host) for broker in cluster.brokers.values()}))
+        if connection.local_only and (leaves := explain_strangers(hosts)) is not None:
+            return ClusterFacts(unreachable=leaves)
         # What is asked of an administrator goes to the controller, and would wait for one.
         describes = cluster.controller_id in cluster.brokers
         found = [_topic(admin, topic, describes=describes) for topic in topics]
@@ -45,11 +53,12 @@ def ask_cluster(connection: Connection, membership: Membership, topics: Sequence
         admin.poll(0)  # serves the error callback; asking does not
         telling = sorted(heard, key=lambda each: each.code() not in _TELLING)
         reason = telling[0] if telling else find_kafka_error(error)
-        return ClusterFacts(unreachable=advise(reason) if reason else type(error).__name__)
+        plain = advise(reason) if reason else type(error).__name__
+        return ClusterFacts(unreachable=first_explanation(heard, connection) or plain)
     readable = found[0].partitions > 0
     group = _group(admin, connection, membership, describes=describes, joins=readable)
     fetch = _fetch(connection, membership) if readable else Tried.NOT_TRIED
-    return ClusterFacts(len(cluster.brokers), tuple(found), fetch, group)
+    return ClusterFacts(len(cluster.brokers), tuple(found), fetch, group, hosts=hosts)
 
 
 def _topic(admin: AdminClient, name: str, *, describes: bool) -> TopicFacts:
@@ -95,7 +104,7 @@ def _group(
             members, allowed = len(found.members), _names(found)
     except (KafkaException, TimeoutError) as error:
         reason = find_kafka_error(error)
-        if reason is not None and reason.code() in _DENIED:
+        if reason is not None and reason.code() == _NO_GROUP:
             return GroupFacts(offsets=Tried.DENIED)
         if reason is not None and reason.code() == KafkaError.GROUP_ID_NOT_FOUND:
             members = 0
@@ -130,7 +139,7 @@ def _fetch(connection: Connection, membership: Membership) -> Tried:
             error = message.error()
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 return Tried.WORKED
-            if error.code() in _DENIED:
+            if error.code() == _NO_TOPIC:
                 return Tried.DENIED
         return Tried.NO_ANSWER
     finally:
@@ -146,7 +155,7 @@ def _join(connection: Connection, membership: Membership) -> Tried:
         while not assigned and (left := deadline - time.monotonic()) > 0:
             message = consumer.poll(min(left, 0.5))
             error = None if message is None else message.error()
-            if error is not None and (error.code() in _DENIED or "authoriz" in error.str().lower()):
+            if error is not None and (error.code() == _NO_GROUP or "group authoriz" in error.str().lower()):
                 return Tried.DENIED
         return Tried.WORKED if assigned else Tried.NO_ANSWER
     except KafkaException as error:
@@ -165,7 +174,7 @@ def _consumer(connection: Connection, membership: Membership) -> Consumer:
 def _tried(error: KafkaError | None) -> Tried:
     if error is None:
         return Tried.WORKED
-    return Tried.DENIED if error.code() in _DENIED else Tried.NO_ANSWER
+    return Tried.DENIED if error.code() == _NO_GROUP else Tried.NO_ANSWER
 
 
 def _answer(ask: Callable[[], Any]) -> Any:  # noqa: ANN401

@@ -57,10 +57,12 @@ class GroupFacts:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """All of it. ``fetch`` is whether reading the input topic worked; ``unreachable`` says why nothing is known."""
+    """All of it. ``fetch`` is whether reading the input topic worked; ``unreachable`` says why nothing is known;
+    ``hosts`` are the brokers as they name themselves."""
 
     brokers: int = 0
     topics: tuple[TopicFacts, ...] = ()
     fetch: Tried = Tried.NOT_TRIED
     group: GroupFacts = GroupFacts()
     unreachable: str | None = None
+    hosts: tuple[str, ...] = ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from consumer.checks.facts import ClusterFacts, GroupFacts, TopicFacts, Tried
 from consumer.checks.findings import Finding, Status
+from consumer.kafka.grants import Grantee, grant_line, quoted
+from consumer.kafka.hosts import is_local
 
 OUR_BATCH: Final = 1_000_000
 """librdkafka's default of both batch.size and message.max.bytes."""
@@ -22,7 +24,7 @@ class Needs(NamedTuple):
         bootstrap: for the command lines.
         principal: who logs in, as ACLs name it, or ``User:NAME`` where only the brokers know.
         security: the security protocol.
-        local: whether all brokers are on this host.
+        local: whether all brokers are on this host, as the settings name them.
         batch_bytes: the largest batch that is produced.
         event_bytes: the largest comment that is read.
         with_text: whether labeled events hold the text.
@@ -45,7 +47,7 @@ def judge(needs: Needs, facts: ClusterFacts) -> list[Finding]:
         return [Finding("broker", Status.FAILED, facts.unreachable), *_not_asked(needs)]
     findings = [
         Finding("broker", Status.OK, f"answers; {facts.brokers} in the cluster"),
-        _encryption(needs),
+        _encryption(needs, facts.hosts),
     ]
     for (setting, name), topic in zip(needs.topics, facts.topics, strict=True):
         findings.append(_topic(needs, setting, name, topic))
@@ -53,22 +55,14 @@ def judge(needs: Needs, facts: ClusterFacts) -> list[Finding]:
     return [*findings, *_sizes(needs, facts.topics)]
 
 
-def acl_line(needs: Needs, operation: str, kind: str, name: str) -> str:
-    """The command that grants a right. ``kind`` is ``topic`` or ``group``."""
-    return (
-        f"kafka-acls --bootstrap-server {needs.bootstrap} --add --allow-principal {_quoted(needs.principal)} "
-        f"--operation {operation} --{kind} {_quoted(name)}"
-    )
+def acl_line(needs: Needs, operation: str, kind: Literal["topic", "group"], name: str) -> str:
+    """The command that grants a right."""
+    return grant_line(Grantee(needs.bootstrap, needs.principal), operation, kind, name)
 
 
 def topic_line(needs: Needs, name: str) -> str:
     """The command that makes a topic; how many partitions is for whoever types it."""
-    return f"kafka-topics --bootstrap-server {needs.bootstrap} --create --topic {_quoted(name)} --partitions N"
-
-
-def _quoted(text: str) -> str:
-    plain = all(char.isalnum() or char in "._:-" for char in text)
-    return text if plain else "'" + text.replace("'", "'\\''") + "'"
+    return f"kafka-topics --bootstrap-server {needs.bootstrap} --create --topic {quoted(name)} --partitions N"
 
 
 def _not_asked(needs: Needs) -> Iterator[Finding]:
@@ -76,11 +70,12 @@ def _not_asked(needs: Needs) -> Iterator[Finding]:
         yield Finding(what, Status.UNKNOWN, "not tried: no broker answers")
 
 
-def _encryption(needs: Needs) -> Finding:
+def _encryption(needs: Needs, hosts: tuple[str, ...]) -> Finding:
     login = f", logged in as {needs.principal}" if needs.security.startswith("sasl") else ""
     if needs.security.endswith("ssl"):
         return Finding("encryption", Status.OK, f"TLS; certificate and host name were verified{login}")
-    if needs.local:
+    strangers = [host for host in hosts if not is_local(host)]
+    if needs.local and not strangers:
         return Finding("encryption", Status.OK, f"none needed: the brokers are on this host{login}")
     return Finding(
         "encryption",
@@ -110,14 +105,14 @@ def _topic(needs: Needs, setting: str, name: str, topic: TopicFacts) -> Finding:
 def _rights(needs: Needs, facts: ClusterFacts) -> Iterator[Finding]:
     for (_, name), topic, operation in zip(needs.topics, facts.topics, ("Read", "Write", "Write"), strict=True):
         tried = facts.fetch if operation == "Read" else Tried.NOT_TRIED
-        yield _right(needs, f"right {operation} topic {name}", operation, "topic", name, topic, tried)
+        yield _right(needs, f"right {operation} topic {name}", operation, name, topic, tried)
     yield _group_right(needs, facts.group)
 
 
-def _right(needs: Needs, what: str, operation: str, kind: str, name: str, topic: TopicFacts, tried: Tried) -> Finding:
+def _right(needs: Needs, what: str, operation: str, name: str, topic: TopicFacts, tried: Tried) -> Finding:
     if topic.problem is not None and not topic.hidden:
         return Finding(what, Status.UNKNOWN, "there is no such topic to ask about")
-    grant = acl_line(needs, operation, kind, name)
+    grant = acl_line(needs, operation, "topic", name)
     if tried is Tried.DENIED:
         return Finding(what, Status.FAILED, "missing: refused when it was tried", grant)
     if topic.hidden:

@@ -14,8 +14,9 @@ from consumer.checks.findings import Finding, Status, as_json, as_table, passed,
 from consumer.checks.judge import OUR_BATCH, Needs, judge
 from consumer.commands.arguments import split
 from consumer.commands.terminal import console
+from consumer.kafka.grants import UNKNOWN_PRINCIPAL
+from consumer.kafka.hosts import is_local
 from consumer.settings import Settings
-from consumer.settings_kafka import LOCAL_HOSTS, KafkaSettings
 from consumer.settings_loading import BadSettings, Program, load
 
 GOOD = 0
@@ -62,8 +63,10 @@ def _tried(settings: Settings) -> list[Finding]:
     from consumer.checks.registry import check_registry  # noqa: PLC0415
     from consumer.kafka.config import LIBRARY_LOG, ConfigError  # noqa: PLC0415
     from consumer.kafka.errors import find_kafka_error  # noqa: PLC0415
+    from consumer.kafka.login_errors import explain_refused_option  # noqa: PLC0415
     from consumer.service.kafka import connection_of, membership_of  # noqa: PLC0415
     from consumer.service.logs import configure_logging  # noqa: PLC0415
+    from consumer.service.secret_rotation import exposed_files  # noqa: PLC0415
 
     configure_logging("error", "auto", sys.stderr)
     LIBRARY_LOG.setLevel(logging.CRITICAL)  # what goes wrong is told by the findings
@@ -76,10 +79,16 @@ def _tried(settings: Settings) -> list[Finding]:
     except KafkaException as error:
         reason = find_kafka_error(error)
         said = reason.str() if reason is not None else type(error).__name__
-        cluster = [Finding("broker", Status.FAILED, f"the client refuses a setting: {said}")]
+        cluster = [Finding("broker", Status.FAILED, f"the client refuses a setting: {explain_refused_option(said)}")]
     else:
         cluster = judge(needs_of(settings), facts)
-    return [*check_model(settings), *cluster, *check_registry(settings)]
+    exposed = [
+        Finding(
+            "secret files", Status.WARNING, f"{name}: every user of this machine may read {path}", f"chmod 400 {path}"
+        )
+        for name, path in exposed_files(kafka)
+    ]
+    return [*exposed, *check_model(settings), *cluster, *check_registry(settings)]
 
 
 def needs_of(settings: Settings) -> Needs:
@@ -94,18 +103,13 @@ def needs_of(settings: Settings) -> Needs:
         ),
         group=kafka.group_id,
         bootstrap=kafka.bootstrap_servers,
-        principal=_principal(kafka),
+        principal=f"User:{kafka.sasl_username}" if kafka.sasl_username else UNKNOWN_PRINCIPAL,
         security=kafka.security_protocol,
-        local=all(map(LOCAL_HOSTS.fullmatch, kafka.hosts)),
+        local=all(map(is_local, kafka.hosts)),
         batch_bytes=largest,
         event_bytes=settings.events.max_bytes,
         with_text=settings.events.include_text,
     )
-
-
-def _principal(kafka: KafkaSettings) -> str:
-    """Who logs in, as ACLs name it; a certificate's or token's owner is only known to the brokers."""
-    return f"User:{kafka.sasl_username}" if kafka.sasl_username else "User:NAME"
 
 
 def _number(options: Mapping[str, object], name: str, default: int) -> int:

@@ -74,10 +74,6 @@ def deployment_of(settings: Settings) -> Deployment:
     """What the settings say of the topics and of how to reach them. Holds no secret."""
     kafka = settings.kafka
     security = kafka.security_protocol
-    login: str | None = None
-    if security.startswith("sasl"):
-        others = (kafka.extra.get(name) for name in ("sasl.mechanism", "sasl.mechanisms"))
-        login = next((str(each) for each in (kafka.sasl_mechanism, *others) if each is not None), None)
     return Deployment(
         input_topic=kafka.input_topic,
         output_topic=kafka.output_topic,
@@ -86,7 +82,7 @@ def deployment_of(settings: Settings) -> Deployment:
         client_id=kafka.client_id,
         servers=tuple(server.strip().rpartition("//")[2] for server in kafka.bootstrap_servers.split(",")),
         tls=security.endswith("ssl"),
-        login=login,
+        login=kafka.sasl_mechanism,
         client_certificate=kafka.ssl_certificate_location is not None,
         fields=_places(map_fields(settings.events)),
         includes_text=settings.events.include_text,

@@ -14,6 +14,17 @@ from consumer.kafka.settings import Connection, Membership
 
 LIBRARY_LOG = logging.getLogger("librdkafka")
 
+
+def _hide_answer(record: logging.LogRecord) -> bool:
+    """librdkafka logs what a token endpoint answered, which may be anything: keep the line, drop the answer."""
+    said = record.getMessage()
+    if "OIDC token from" in said:
+        record.msg, record.args = said.partition("OIDC token from")[0] + "OIDC token", ()
+    return True
+
+
+LIBRARY_LOG.addFilter(_hide_answer)
+
 ConfigValue = str | int | float | bool | logging.Logger
 
 MAX_POLL_INTERVAL_MS = 300_000
@@ -23,6 +34,8 @@ _GUARANTEE = "the delivery guarantee rests on it"
 _CODE = "it would load code or run a command"
 _OWN = "it has a setting of its own"
 _VALUE = "it takes a function, not a value"
+_KERBEROS = "Kerberos runs a command through a shell"
+_LIBRARY = "the program and the client library rely on how it is"
 DENIED: Mapping[str, str] = MappingProxyType(
     {
         "plugin.library.paths": _CODE,
@@ -30,6 +43,10 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "ssl.engine.id": _CODE,
         "ssl.providers": _CODE,
         "sasl.kerberos.kinit.cmd": _CODE,
+        "sasl.kerberos.principal": _KERBEROS,
+        "sasl.kerberos.keytab": _KERBEROS,
+        "sasl.kerberos.service.name": _KERBEROS,
+        "sasl.kerberos.min.time.before.relogin": _KERBEROS,
         "test.mock.num.brokers": "it would silently replace the cluster by a mock",
         "test.mock.broker.rtt": "it is for tests of librdkafka",
         "debug": "it logs what the brokers send",
@@ -52,6 +69,20 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "message.send.max.retries": _GUARANTEE,
         "delivery.report.only.error": _GUARANTEE,
         "enable.partition.eof": "the program needs it to tell how far behind it is",
+        "allow.auto.create.topics": "a mistyped topic would be made where it should be told",
+        "topic.blacklist": "it would hide topics from the program",
+        "enabled_events": _LIBRARY,
+        "enable_sasl_queue": _LIBRARY,
+        "internal.termination.signal": _LIBRARY,
+        "log.queue": _LIBRARY,
+        "interceptors": _VALUE,
+        "opaque": _VALUE,
+        "default_topic_conf": _VALUE,
+        "ssl_key": _VALUE,
+        "ssl_certificate": _VALUE,
+        "ssl_ca": _VALUE,
+        "ssl_engine_callback_data": _VALUE,
+        "msg_order_cmp": _VALUE,
         "logger": _VALUE,
         "on_commit": _VALUE,
         "on_delivery": _VALUE,
@@ -64,6 +95,23 @@ DENIED: Mapping[str, str] = MappingProxyType(
         "group.protocol": _OWN,
         "client.id": _OWN,
         "security.protocol": _OWN,
+        "sasl.mechanism": _OWN,
+        "sasl.mechanisms": _OWN,
+        "sasl.username": _OWN,
+        "sasl.password": _OWN,
+        "sasl.oauthbearer.method": _OWN,
+        "sasl.oauthbearer.client.id": _OWN,
+        "sasl.oauthbearer.client.secret": _OWN,
+        "sasl.oauthbearer.client.credentials.client.id": _OWN,
+        "sasl.oauthbearer.client.credentials.client.secret": _OWN,
+        "sasl.oauthbearer.token.endpoint.url": _OWN,
+        "sasl.oauthbearer.scope": _OWN,
+        "sasl.oauthbearer.extensions": _OWN,
+        "https.ca.location": _OWN,
+        "ssl.ca.location": _OWN,
+        "ssl.certificate.location": _OWN,
+        "ssl.key.location": _OWN,
+        "ssl.key.password": _OWN,
     }
 )
 
@@ -91,6 +139,9 @@ def checked_options(options: Mapping[str, str]) -> Mapping[str, str]:
     for name in options:
         plain = name.strip().lower()
         reason = _VALUE if plain.endswith("_cb") else DENIED.get(plain)
+        if reason is None and plain.startswith("topic.") and not plain.startswith("topic.metadata."):
+            # librdkafka takes every option of topics with this before it too: topic.message.timeout.ms.
+            reason = "give options of topics without topic. before them"
         if reason is not None:
             raise ConfigError(f"the librdkafka option {name} cannot be set: {reason}")
     return options

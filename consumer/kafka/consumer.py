@@ -65,11 +65,12 @@ class KafkaSource:
     def __init__(self, connection: Connection, membership: Membership, clock: Clock = time.monotonic) -> None:
         config = consumer_config(connection, membership)
         self._membership = membership
+        self._grantee = connection.grantee
         self._clock = clock
         self._max_poll_interval = float(str(config["max.poll.interval.ms"])) / 1000
         self._brokers = BrokerState("consumer")
         self._consumer = Consumer({**config, "on_commit": self._on_commit, "error_cb": self._brokers.on_error})
-        self._positions = Positions(self._consumer, membership, clock)
+        self._positions = Positions(self._consumer, membership, clock, connection.grantee)
         self._listener: RebalanceListener | None = None
         self._paused = False
         self._pending = _Rebalance()
@@ -136,6 +137,10 @@ class KafkaSource:
             if high >= 0 and read >= 0:
                 lags[partition] = max(0, high - read)
         return lags
+
+    def set_credentials(self, user: str, password: str) -> None:
+        """Log in with these from now on; connections that stand are kept. On the thread that polls, like all here."""
+        self._consumer.set_sasl_credentials(user, password)
 
     # ---- The port ------------------------------------------------------------------------------------------------
 
@@ -214,7 +219,7 @@ class KafkaSource:
         """React to an error event."""
         severity = severity_of(error)
         if severity is Severity.STOP:
-            where = advise(error, topic=self._membership.topic, group=self._membership.group_id)
+            where = advise(error, topic=self._membership.topic, group=self._membership.group_id, to=self._grantee)
             raise SourceFailed(f"reading {self._membership.topic} is not possible: {where}")
         if severity is Severity.NO_OFFSET:
             partition = partition_of(message)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from confluent_kafka import KafkaError
 
 from consumer.delivery.ports import Delivery
+from consumer.kafka.grants import Grantee, grant_line
 
 _DELIVERIES: Mapping[int, Delivery] = MappingProxyType(
     {
@@ -64,10 +65,8 @@ _STOPPING = frozenset(
 
 _ADVICE: Mapping[int, str] = MappingProxyType(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant it: kafka-acls --add --allow-principal User:NAME "
-        "--operation {operation} --topic {topic}",
-        KafkaError.GROUP_AUTHORIZATION_FAILED: "grant it: kafka-acls --add --allow-principal User:NAME "
-        "--operation Read --group {group}",
+        KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant it: {topic}",
+        KafkaError.GROUP_AUTHORIZATION_FAILED: "grant it: {group}",
         KafkaError.SASL_AUTHENTICATION_FAILED: "check the user name and password",
         KafkaError._AUTHENTICATION: "check the user name, password and certificates",
         KafkaError.UNKNOWN_TOPIC_OR_PART: "create the topic, or correct its name in the settings",
@@ -105,11 +104,20 @@ def severity_of(error: KafkaError) -> Severity:
     return Severity.IGNORE
 
 
-def advise(error: KafkaError, *, topic: str = "TOPIC", group: str = "GROUP", operation: str = "Read") -> str:
-    """One line: what the cluster said and what to do about it."""
+def advise(
+    error: KafkaError,
+    *,
+    topic: str = "TOPIC",
+    group: str = "GROUP",
+    operation: str = "Read",
+    to: Grantee = Grantee(),  # noqa: B008
+) -> str:
+    """One line: what the cluster said and what to do about it; a missing right is to be granted ``to`` somebody."""
     advice = _ADVICE.get(error.code(), "")
     if advice:
-        advice = "; " + advice.format(topic=topic, group=group, operation=operation)
+        advice = "; " + advice.format(
+            topic=grant_line(to, operation, "topic", topic), group=grant_line(to, "Read", "group", group)
+        )
     return f"{error.name()}: {error.str()}{advice}"
 
 

@@ -15,6 +15,7 @@ from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
 from consumer.delivery.ports import Clock
 from consumer.delivery.records import Partition
 from consumer.kafka.errors import Severity, advise, find_kafka_error, severity_of
+from consumer.kafka.grants import Grantee
 from consumer.kafka.settings import Membership
 
 LOOKUP_TIMEOUT = 3.0  # seconds for one question to the brokers
@@ -26,10 +27,17 @@ log = structlog.get_logger()
 class Positions:
     """Finds positions for one consumer, by the settings of its membership."""
 
-    def __init__(self, consumer: Consumer, membership: Membership, clock: Clock) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        membership: Membership,
+        clock: Clock,
+        grantee: Grantee = Grantee(),  # noqa: B008
+    ) -> None:
         self._consumer = consumer
         self._membership = membership
         self._clock = clock
+        self._grantee = grantee
         self._wanted: dict[Partition, float] = {}  # partitions without a position, and when to ask for one
         self._begun: dict[Partition, int] = {}  # where owned partitions were begun; that may not be committed yet
 
@@ -68,7 +76,7 @@ class Positions:
             log.warning("no start position yet", error=error.name(), partition=partition.number)
             return
         group = self._membership.group_id
-        reason = "" if error is None else advise(error, topic=partition.topic, group=group)
+        reason = "" if error is None else advise(error, topic=partition.topic, group=group, to=self._grantee)
         raise SourceFailed(f"no start position for {partition.topic}/{partition.number}: {reason}") from failed
 
     def _find(self, partition: Partition) -> int:

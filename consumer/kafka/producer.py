@@ -44,6 +44,7 @@ class KafkaSink(Generic[ReceiptT]):
             records.Destination.LABELED: outputs.labeled,
             records.Destination.DEAD_LETTER: outputs.dead_letters,
         }
+        self._grantee = connection.grantee
         self._brokers = BrokerState("producer")
         self._producer = Producer({**producer_config(connection), "error_cb": self._brokers.on_error})
         self._known: deque[Acknowledgement[ReceiptT]] = deque()
@@ -67,6 +68,10 @@ class KafkaSink(Generic[ReceiptT]):
     def heard_of_brokers(self) -> None:
         """Somebody else found that a broker answers; an idle producer would not notice by itself."""
         self._brokers.heard()
+
+    def set_credentials(self, user: str, password: str) -> None:
+        """Log in with these from now on; connections that stand are kept."""
+        self._producer.set_sasl_credentials(user, password)
 
     def publish(self, message: records.Message, receipt: ReceiptT) -> None:
         """See :meth:`consumer.delivery.ports.Sink.publish`."""
@@ -173,7 +178,8 @@ class KafkaSink(Generic[ReceiptT]):
             if not alone and (delivery in _OF_A_BATCH or error.code() == KafkaError._INVALID_DIFFERENT_RECORD):
                 self._doubt(message, receipt, error)
                 continue
-            detail = advise(error, topic=self._topics[message.destination], operation="Write")
+            topic = self._topics[message.destination]
+            detail = advise(error, topic=topic, operation="Write", to=self._grantee)
             self._known.append(Acknowledgement(receipt, delivery, detail))
 
     def _doubt(self, message: records.Message, receipt: ReceiptT, error: KafkaError) -> None:

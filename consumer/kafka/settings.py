@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from consumer.kafka.grants import UNKNOWN_PRINCIPAL, Grantee
+
 GroupProtocol = Literal["classic", "consumer"]
 
 
@@ -25,6 +27,15 @@ class Connection:
     client_id: str = "comment-consumer"
     security: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    local_only: bool = False
+    """Plain text goes to brokers on this host and to no others, also not to those that a broker names."""
+
+    @property
+    def grantee(self) -> Grantee:
+        """Who logs in there, as ACLs name it."""
+        user = self.security.get("sasl.username")
+        return Grantee(self.bootstrap_servers, f"User:{user}" if user else UNKNOWN_PRINCIPAL)
 
 
 @dataclass(frozen=True, slots=True)

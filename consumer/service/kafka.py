@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -18,12 +19,14 @@ from consumer.kafka.config import ConfigError, admin_config
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.errors import find_kafka_error
 from consumer.kafka.log_ends import LogEnds
+from consumer.kafka.login_errors import explain_refused_option
 from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import Connection, Membership, Outputs, StartPosition
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
 from consumer.service.metrics import Metrics, read_at_scrape
+from consumer.service.secret_rotation import SecretRotation, warn_of_exposed_files
 from consumer.service.timed import TimedSink, TimedSource
 from consumer.settings import Settings
 from consumer.settings_kafka import KafkaSettings
@@ -46,7 +49,8 @@ def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, endin
         raise BadSettings([f"kafka.extra: {error}"]) from None
     except KafkaException as error:
         reason = find_kafka_error(error)
-        raise BadSettings([f"kafka: {reason.str() if reason is not None else type(error).__name__}"]) from None
+        said = type(error).__name__ if reason is None else explain_refused_option(reason.str())
+        raise BadSettings([f"kafka: {said}"]) from None
 
 
 class KafkaConnection:
@@ -65,6 +69,8 @@ class KafkaConnection:
         self.source = TimedSource(self._kafka_source, metrics, time.monotonic)
         self.sink = TimedSink(self._kafka_sink, metrics, time.monotonic)
         read_at_scrape({metrics.unacknowledged: partial(getattr, self.sink, "unacknowledged")})
+        self._secrets = SecretRotation(settings, self._log_in_as)
+        warn_of_exposed_files(settings)
         self._refreshed = time.monotonic()
         self._commits = self._commit_errors = 0
         self.backlog: Mapping[Partition, int] = {}
@@ -84,7 +90,7 @@ class KafkaConnection:
             "kafka.dead_letter_topic": kafka.dead_letter_topic,
         }
         try:
-            check_topics(self._connection, topics, lambda: self._ending.asked, self._sleep)
+            check_topics(self._connection, topics, lambda: self._ending.asked, self._sleep, kafka.group_id)
         except TopicsUnusable as unusable:
             raise BadSettings(unusable.lines) from None
         if not self._ending.asked:
@@ -96,6 +102,7 @@ class KafkaConnection:
         if now - self._refreshed < REFRESH:
             return
         self._refreshed = now
+        self._secrets.look()
         self.backlog = self._kafka_source.lag(self._log_ends())
         self._count_commits()
         if not self._kafka_sink.alive:
@@ -145,6 +152,15 @@ class KafkaConnection:
         self._kafka_sink.heard_of_brokers()
         return True
 
+    def _log_in_as(self, user: str, password: str) -> None:
+        """Every client of this process logs in so from now on, also one that is made later."""
+        security = {**self._connection.security, "sasl.password": password}
+        self._connection = replace(self._connection, security=security)
+        self._kafka_source.set_credentials(user, password)
+        self._kafka_sink.set_credentials(user, password)
+        if self._admin is not None:
+            self._admin.set_sasl_credentials(user, password)
+
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not self._ending.asked and time.monotonic() < end:
@@ -162,12 +178,20 @@ def connection_of(settings: KafkaSettings) -> Connection:
         "ssl.certificate.location": settings.ssl_certificate_location,
         "ssl.key.location": settings.ssl_key_location,
         "ssl.key.password": settings.ssl_key_password,
+        "sasl.oauthbearer.method": "oidc" if settings.sasl_mechanism == "OAUTHBEARER" else None,
+        "sasl.oauthbearer.token.endpoint.url": settings.oauth_token_endpoint,
+        "sasl.oauthbearer.client.id": settings.oauth_client_id,
+        "sasl.oauthbearer.client.secret": settings.oauth_client_secret,
+        "sasl.oauthbearer.scope": settings.oauth_scope,
+        "sasl.oauthbearer.extensions": settings.oauth_extensions,
+        "https.ca.location": settings.oauth_ca_location,
     }
     return Connection(
         bootstrap_servers=settings.bootstrap_servers,
         client_id=settings.client_id,
         security={name: _plain(value) for name, value in security.items() if value is not None},
         options={name: _plain(value) for name, value in settings.extra.items()},
+        local_only=settings.security_protocol.endswith("plaintext") and not settings.allow_plaintext,
     )
 
 

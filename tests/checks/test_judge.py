@@ -148,3 +148,9 @@ def test_a_strange_name_cannot_become_a_command():
     needs = NEEDS._replace(group="x; rm -rf 'y'")
     (line,) = remedies(judge(needs, replace(FINE, group=GroupFacts(offsets=Tried.DENIED))))
     assert line.endswith(r"--group 'x; rm -rf '\''y'\'''")
+
+
+@pytest.mark.parametrize(("hosts", "status"), [(("localhost",), Status.OK), (("broker.example",), Status.WARNING)])
+def test_plain_text_is_of_no_concern_only_where_the_brokers_say_they_are_here(hosts: tuple[str, ...], status: Status):
+    found = findings(NEEDS._replace(security="plaintext", local=True), hosts=hosts)
+    assert found["encryption"].status is status

@@ -59,9 +59,13 @@ class TestDeployment:
         )
         assert "hunter2" not in json.dumps(asyncapi(found))
 
-    def test_a_mechanism_that_librdkafka_is_told_of_is_named_too(self) -> None:
-        flags = ["--kafka.security-protocol", "sasl_ssl", "--kafka.extra", '{"sasl.mechanism": "OAUTHBEARER"}']
-        assert deployment_of(load_settings([*NEEDED, *flags], {}, "")).login == "OAUTHBEARER"
+    def test_a_login_by_token_is_named_too(self) -> None:
+        flags = ["--kafka.security-protocol", "sasl_ssl", "--kafka.sasl-mechanism", "OAUTHBEARER"]
+        flags += ["--kafka.oauth-token-endpoint", "https://id.example/token"]
+        flags += ["--kafka.oauth-client-id", "c", "--kafka.oauth-client-secret", "hunter2"]
+        found = deployment_of(load_settings([*NEEDED, *flags], {}, ""))
+        assert found.login == "OAUTHBEARER"
+        assert "hunter2" not in json.dumps(asyncapi(found))
 
 
 class TestShowAndExport:
