@@ -80,7 +80,7 @@ def deployment_of(settings: Settings) -> Deployment:
         dead_letter_topic=kafka.dead_letter_topic,
         group_id=kafka.group_id,
         client_id=kafka.client_id,
-        servers=tuple(server.strip().rpartition("//")[2] for server in kafka.bootstrap_servers.split(",")),
+        servers=tuple(server.strip() for server in kafka.bootstrap_servers.split(",")),
         tls=security.endswith("ssl"),
         login=kafka.sasl_mechanism,
         client_certificate=kafka.ssl_certificate_location is not None,

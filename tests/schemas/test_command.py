@@ -29,7 +29,7 @@ class TestDeployment:
         file.write_text("")
         settings = load_settings(
             [
-                *("--kafka.bootstrap-servers", "SASL_SSL://b1:9093, [::1]:9093", "--model.source", "m"),
+                *("--kafka.bootstrap-servers", "b1:9093, [::1]:9093", "--model.source", "m"),
                 *("--kafka.input-topic", "in", "--kafka.output-topic", "out", "--kafka.dead-letter-topic", "dead"),
                 *("--kafka.group-id", "g", "--kafka.client-id", "c", "--kafka.security-protocol", "sasl_ssl"),
                 *("--kafka.sasl-mechanism", "SCRAM-SHA-512", "--kafka.sasl-username", "u"),

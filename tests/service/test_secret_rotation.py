@@ -123,10 +123,10 @@ def test_a_new_password_reaches_every_client_of_the_connection(file: Path, monke
     monkeypatch.setattr(kafka, "PROBE_TIMEOUT", 0.01)
     metrics = Metrics(CollectorRegistry())
     connection = kafka.KafkaConnection(scram(file), metrics, Health(lambda: 0.0), Ending(1.0))
-    connection.source._consumer = Telling(connection.source._consumer, "consumer")
+    connection._kafka_source._consumer = Telling(connection._kafka_source._consumer, "consumer")
     connection._kafka_sink._producer = Telling(connection._kafka_sink._producer, "producer")
     assert connection._reachable() is False  # makes the probe
-    connection._probe = Telling(connection._probe, "probe")
+    connection._admin = Telling(connection._admin, "probe")
     try:
         file.write_text(NEW)
         connection.refresh()
