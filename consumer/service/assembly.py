@@ -78,8 +78,14 @@ def compile_policy(settings: PolicySettings, labels: tuple[str, ...]) -> Compile
         raise BadSettings([f"policy.thresholds: {error}"]) from error
 
 
-def make_codec(settings: Settings, checkpoint: Checkpoint, engine: LoadedEngine, policy: CompiledPolicy) -> EventCodec:
-    """Decoder, encoder and dead letters.
+def make_codec(
+    settings: Settings,
+    checkpoint: Checkpoint,
+    engine: LoadedEngine,
+    policy: CompiledPolicy,
+    run_id: str | None = None,
+) -> EventCodec:
+    """Decoder, encoder and dead letters; ``run_id`` names a deliberate relabelling.
 
     Raises:
         BadSettings: a field path is wrong.
@@ -94,6 +100,7 @@ def make_codec(settings: Settings, checkpoint: Checkpoint, engine: LoadedEngine,
         model_revision=engine.identity.revision,
         app_version=__version__,
         coordinates_only=settings.dead_letters.coordinates_only,
+        run_id=run_id,
     )
     encoder = Encoder(
         activation=engine.activation,
@@ -102,6 +109,7 @@ def make_codec(settings: Settings, checkpoint: Checkpoint, engine: LoadedEngine,
         wall_clock=time.time,
         is_cut=decoder.cuts,
         include_text=settings.events.include_text,
+        run_id=run_id,
     )
     return EventCodec(decoder, encoder, dead_letters)
 
