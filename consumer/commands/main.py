@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "see it work, without Kafka, Docker or a model of your own",
     "classify": "label the comments of a file, without Kafka",
     "check": "try settings, model, broker, topics and rights before they are needed",
+    "replay": "send dead letters back to the input, or label a window of it again",
     "config": "show every setting, its value and where it came from; print the reference",
     "version": "show the versions of the program and of what it runs on",
 }
@@ -38,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from consumer.commands.check import check  # noqa: PLC0415
 
         return check(given[1:])
+    if command == "replay":
+        from consumer.commands.replay import replay  # noqa: PLC0415
+
+        return replay(given[1:])
     if command == "config":
         from consumer.commands.config import config  # noqa: PLC0415
 

@@ -68,6 +68,8 @@ _ADVICE: Mapping[int, str] = MappingProxyType(
         "--operation {operation} --topic {topic}",
         KafkaError.GROUP_AUTHORIZATION_FAILED: "grant it: kafka-acls --add --allow-principal User:NAME "
         "--operation Read --group {group}",
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant it: kafka-acls --add --allow-principal User:NAME "
+        "--operation Write --operation Describe --transactional-id {transactional_id}",
         KafkaError.SASL_AUTHENTICATION_FAILED: "check the user name and password",
         KafkaError._AUTHENTICATION: "check the user name, password and certificates",
         KafkaError.UNKNOWN_TOPIC_OR_PART: "create the topic, or correct its name in the settings",
@@ -105,11 +107,18 @@ def severity_of(error: KafkaError) -> Severity:
     return Severity.IGNORE
 
 
-def advise(error: KafkaError, *, topic: str = "TOPIC", group: str = "GROUP", operation: str = "Read") -> str:
+def advise(
+    error: KafkaError,
+    *,
+    topic: str = "TOPIC",
+    group: str = "GROUP",
+    operation: str = "Read",
+    transactional_id: str = "ID",
+) -> str:
     """One line: what the cluster said and what to do about it."""
     advice = _ADVICE.get(error.code(), "")
     if advice:
-        advice = "; " + advice.format(topic=topic, group=group, operation=operation)
+        advice = "; " + advice.format(topic=topic, group=group, operation=operation, transactional_id=transactional_id)
     return f"{error.name()}: {error.str()}{advice}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -34,9 +34,15 @@ class _Unreachable(Exception):
 
 
 def check_topics(
-    connection: Connection, topics: dict[str, str], give_up: Callable[[], bool], sleep: Callable[[float], None]
+    connection: Connection,
+    topics: dict[str, str],
+    give_up: Callable[[], bool],
+    sleep: Callable[[float], None],
+    reads: Collection[str] = ("kafka.input_topic",),
 ) -> None:
     """Ask for every topic (setting name to topic name) until a broker answers, or until ``give_up()``.
+
+    Those named by ``reads`` will be read, the others written.
 
     A broker that is away is waited for, however long: it will come back, and restarting this process would not help.
 
@@ -62,10 +68,10 @@ def check_topics(
         before_sleep=say,
         retry_error_callback=lambda state: None,
     )
-    ask(_ask, client, topics, refused)
+    ask(_ask, client, topics, refused, reads)
 
 
-def _ask(client: AdminClient, topics: dict[str, str], refused: list[KafkaError]) -> None:
+def _ask(client: AdminClient, topics: dict[str, str], refused: list[KafkaError], reads: Collection[str]) -> None:
     lines = []
     for setting, topic in topics.items():
         try:
@@ -79,14 +85,14 @@ def _ask(client: AdminClient, topics: dict[str, str], refused: list[KafkaError])
         if found.error is not None:
             if found.error.retriable() and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise _Unreachable(found.error.name())
-            operation = "Read" if setting == "kafka.input_topic" else "Write"
+            operation = "Read" if setting in reads else "Write"
             lines.append(f"{setting}={topic}: {advise(found.error, topic=topic, operation=operation)}")
-    lines = lines or _missing_rights(client, topics)
+    lines = lines or _missing_rights(client, topics, reads)
     if lines:
         raise TopicsUnusable(lines)
 
 
-def _missing_rights(client: AdminClient, topics: dict[str, str]) -> list[str]:
+def _missing_rights(client: AdminClient, topics: dict[str, str], reads: Collection[str]) -> list[str]:
     """What we may not do with topics that we can see, as far as the brokers tell; the others tell when it is tried."""
     cluster = client.list_topics(next(iter(topics.values())), timeout=ASK_TIMEOUT)
     if cluster.controller_id not in cluster.brokers:
@@ -96,7 +102,7 @@ def _missing_rights(client: AdminClient, topics: dict[str, str]) -> list[str]:
     )
     lines = []
     for setting, topic in topics.items():
-        needed = AclOperation.READ if setting == "kafka.input_topic" else AclOperation.WRITE
+        needed = AclOperation.READ if setting in reads else AclOperation.WRITE
         try:
             allowed = asked[topic].result(ASK_TIMEOUT).authorized_operations
         except (KafkaException, TimeoutError) as error:
