@@ -7,7 +7,7 @@ gaps, so the last offset before an end may belong to no record. One thread calls
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,17 +18,11 @@ from consumer.kafka.config import ConfigValue, consumer_config
 from consumer.kafka.errors import Severity, advise, find_kafka_error, severity_of
 from consumer.kafka.received import partition_of, record_of
 from consumer.kafka.settings import Connection, Membership
+from consumer.replay.window import Span
 
 ASK_TIMEOUT: Final = 10.0  # seconds for one question to the brokers
 
 log = structlog.get_logger()
-
-
-class Span(NamedTuple):
-    """Offsets of one partition: the first, and the one after the last."""
-
-    start: int
-    end: int
 
 
 def reader_config(connection: Connection, group: str, topic: str) -> dict[str, ConfigValue]:
@@ -58,9 +52,9 @@ def whole_topic(consumer: Consumer, topic: str) -> dict[int, Span]:
 
 
 class BoundedReader:
-    """Reads spans of one topic's partitions, each once."""
+    """Reads spans of one topic's partitions, each once. ``group`` is ``None`` where none is used for anything."""
 
-    def __init__(self, consumer: Consumer, topic: str, group: str) -> None:
+    def __init__(self, consumer: Consumer, topic: str, group: str | None) -> None:
         self.consumer = consumer
         self.topic = topic
         self._group = group
@@ -132,6 +126,8 @@ class BoundedReader:
         self.consumer.pause([TopicPartition(self.topic, number)])
 
     def _judge(self, error: KafkaError) -> None:
+        if self._group is None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return  # the client asks for its group's coordinator even where it has nothing to ask it
         severity = severity_of(error)
         if severity is Severity.NO_OFFSET:
             raise OffsetOutOfRange(
@@ -139,7 +135,7 @@ class BoundedReader:
                 "Run the command again for what is left"
             )
         if severity is Severity.STOP:
-            advice = advise(error, topic=self.topic, group=self._group)
+            advice = advise(error, topic=self.topic, group=self._group or "GROUP")
             raise SourceFailed(f"reading {self.topic} is not possible: {advice}")
         log.warning("kafka consumer event", error=error.name(), detail=error.str())
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaException
 
-from consumer.kafka.config import ConfigError
+from consumer.kafka.config import LIBRARY_LOG, ConfigError
 from consumer.kafka.settings import Connection
-from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.replay.bounded import ASK_TIMEOUT, BoundedReader, kafka_trouble, reader_config, whole_topic
 from consumer.replay.dead_letters import DeadLetterReplay, Stopped, read_ledger
 from consumer.replay.ledger import Ledger
@@ -21,6 +20,7 @@ from consumer.replay.report import Report
 from consumer.replay.selection import Filters, Selection
 from consumer.replay.sending import TransactionalSender
 from consumer.replay.sources import Sources
+from consumer.replay.topics import check_ledger, check_usable
 from consumer.service.kafka import connection_of
 from consumer.service.logs import configure_logging
 from consumer.settings_kafka import KafkaSettings
@@ -51,12 +51,15 @@ def replay_dead_letters(
         DeliveryStopped: the brokers refuse, or another run has taken over.
     """
     configure_logging("warning", "auto", sys.stderr)
+    LIBRARY_LOG.addFilter(lambda line: line.levelno < logging.CRITICAL)  # what is fatal is told by what is raised
     connection = connection_of(kafka)
     group = f"{kafka.group_id}-replay"
     dead_letters, inputs = kafka.dead_letter_topic, kafka.input_topic
     with ExitStack() as stack:
         try:
             ledger_exists = _check(plan, kafka, connection, asked_to_stop)
+            if asked_to_stop():
+                raise Stopped
             sender = TransactionalSender(connection, plan.ledger_topic) if plan.going else None
             if sender is not None:
                 stack.callback(sender.close)
@@ -101,7 +104,7 @@ def replay_dead_letters(
 def _reader(stack: ExitStack, connection: Connection, group: str, topic: str) -> BoundedReader:
     consumer = Consumer(reader_config(connection, group, topic))
     stack.callback(consumer.close)
-    return BoundedReader(consumer, topic, group)
+    return BoundedReader(consumer, topic, None)
 
 
 def _check(plan: Plan, kafka: KafkaSettings, connection: Connection, asked_to_stop: Callable[[], bool]) -> bool:
@@ -113,50 +116,7 @@ def _check(plan: Plan, kafka: KafkaSettings, connection: Connection, asked_to_st
     if plan.fetch_stubs:
         topics["--fetch-stubs from kafka.input_topic"] = kafka.input_topic
         reads.append("--fetch-stubs from kafka.input_topic")
-    _usable(connection, topics, asked_to_stop, reads)
-    if not _exists(connection, plan.ledger_topic):
-        if not plan.going:
-            return False
-        raise BadSettings(
-            [
-                f"--ledger-topic={plan.ledger_topic}: there is no such topic; it notes what was sent back. Create it: "
-                f"kafka-topics --create --topic {plan.ledger_topic} --partitions 1 --config cleanup.policy=compact"
-            ]
-        )
-    ledger = {"--ledger-topic": plan.ledger_topic}
-    _usable(connection, ledger, asked_to_stop, ["--ledger-topic"])
-    if plan.going:
-        _usable(connection, ledger, asked_to_stop, [])
-    return True
-
-
-def _usable(
-    connection: Connection, topics: dict[str, str], asked_to_stop: Callable[[], bool], reads: list[str]
-) -> None:
-    try:
-        check_topics(connection, topics, asked_to_stop, _sleeper(asked_to_stop), reads)
-    except TopicsUnusable as unusable:
-        raise BadSettings(unusable.lines) from None
-    if asked_to_stop():
-        raise Stopped
-
-
-def _exists(connection: Connection, topic: str) -> bool:
-    consumer = Consumer(reader_config(connection, "nobody", topic))
-    try:
-        found = consumer.list_topics(topic, timeout=ASK_TIMEOUT).topics[topic]
-    finally:
-        consumer.close()
-    return found.error is None or found.error.code() not in (
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,
+    check_usable(connection, topics, reads, asked_to_stop)
+    return not asked_to_stop() and check_ledger(
+        connection, plan.ledger_topic, going=plan.going, asked_to_stop=asked_to_stop
     )
-
-
-def _sleeper(asked_to_stop: Callable[[], bool]) -> Callable[[float], None]:
-    def sleep(seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not asked_to_stop() and time.monotonic() < end:
-            time.sleep(0.05)
-
-    return sleep

@@ -136,7 +136,7 @@ class Relabelling:
             to=self._plan.to,
             since=self._plan.since_ms,
             until=self._plan.until_ms,
-            model=engine.identity.digest,
+            model=[*engine.identity, *engine.labels, engine.activation.value],
             policy=policy.digest,
             events=self._settings.events.model_dump(mode="json"),
         )

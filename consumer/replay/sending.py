@@ -84,7 +84,7 @@ class TransactionalSender:
         try:
             self._producer.init_transactions(OPEN_TIMEOUT)
         except KafkaException as failed:
-            raise self._stopped("transactions cannot be begun", failed) from failed
+            raise self._stopped("transactions cannot be begun", failed, "") from failed
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Write all of these, or none.
@@ -149,15 +149,15 @@ class TransactionalSender:
         self.open()
         raise BatchRefused(f"{topic}: {reason.name()}: {reason.str()}") from failed
 
-    def _stopped(self, what: str, failed: Exception) -> OutputRefused:
+    def _stopped(self, what: str, failed: Exception, again: str = f"; {_AGAIN}") -> OutputRefused:
         error = find_kafka_error(failed)
         if error is None:
-            return OutputRefused(f"{what} ({type(failed).__name__}); {_AGAIN}")
+            return OutputRefused(f"{what} ({type(failed).__name__}){again}")
         if error.code() in _FENCED:
             return OutputRefused(
-                f"{what}: another replay with this ledger has begun, or the brokers gave this one up; {_AGAIN}"
+                f"{what}: another replay with this ledger has begun, or the brokers gave this one up{again}"
             )
-        return OutputRefused(f"{what}: {advise(error, transactional_id=self._transactional_id)}; {_AGAIN}")
+        return OutputRefused(f"{what}: {advise(error, transactional_id=self._transactional_id)}{again}")
 
     def close(self) -> None:
         """Forget the producer; what is not committed never becomes visible."""

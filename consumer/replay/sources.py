@@ -67,10 +67,10 @@ class Sources:
                 return record_of(message) if message.offset() == offset else None
             if error.code() == KafkaError._PARTITION_EOF or severity_of(error) is Severity.NO_OFFSET:
                 return None
-            if severity_of(error) is Severity.STOP and error.code() != KafkaError._UNKNOWN_PARTITION:
-                raise SourceFailed(f"reading {self._topic} is not possible: {advise(error, topic=self._topic)}")
             if error.code() == KafkaError._UNKNOWN_PARTITION:
                 return None
+            if severity_of(error) is Severity.STOP and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                raise SourceFailed(f"reading {self._topic} is not possible: {advise(error, topic=self._topic)}")
         raise SourceFailed(f"{self._topic}/{number} cannot be read at {offset} within {FETCH_TIMEOUT:g} s")
 
     def close(self) -> None:

@@ -7,9 +7,14 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from consumer.replay.bounded import Span
-
 VERSION: Final = 1
+
+
+class Span(NamedTuple):
+    """Offsets of one partition: the first, and the one after the last."""
+
+    start: int
+    end: int
 
 
 class Note(NamedTuple):

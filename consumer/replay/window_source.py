@@ -19,9 +19,10 @@ from consumer.delivery.deadline import Deadline
 from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
 from consumer.delivery.ports import RebalanceListener
 from consumer.delivery.records import Partition, Record
+from consumer.kafka.errors import Severity, severity_of
 from consumer.kafka.settings import Connection
-from consumer.replay.bounded import ASK_TIMEOUT, BoundedReader, Span, kafka_trouble, reader_config, whole_topic
-from consumer.replay.window import Note
+from consumer.replay.bounded import ASK_TIMEOUT, BoundedReader, kafka_trouble, reader_config, whole_topic
+from consumer.replay.window import Note, Span
 
 COMMIT_TIMEOUT: Final = 30.0  # seconds for the first commit and for the last one
 
@@ -67,7 +68,7 @@ class WindowSource:
         """
         there = whole_topic(self._consumer, self._topic)
         asked = [TopicPartition(self._topic, number) for number in there]
-        for found in self._consumer.committed(asked, timeout=ASK_TIMEOUT):
+        for found in self._committed_before(asked):
             if found.error is not None:
                 raise KafkaException(found.error)
             note = Note.read(found.metadata)
@@ -84,6 +85,18 @@ class WindowSource:
             self._spans[found.partition] = note.span
             self._positions[found.partition] = found.offset
         return bool(self._spans)
+
+    def _committed_before(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        try:
+            found: list[TopicPartition] = self._consumer.committed(asked, timeout=ASK_TIMEOUT)
+        except KafkaException:
+            # A missing right looks like a broker that does not answer, but for an event that comes with a poll.
+            event = self._consumer.poll(ASK_TIMEOUT)
+            reason = event.error() if event is not None else None
+            if reason is not None and severity_of(reason) is Severity.STOP:
+                raise KafkaException(reason) from None
+            raise
+        return found
 
     def capture(self, since_ms: int | None, until_ms: int | None) -> None:
         """Take the window from the topic as it is now, and commit its starts.

@@ -1,8 +1,8 @@
-"""``comment-consumer`` in a process that kills itself as SIGKILL would, by environment. Nothing of this is in the product.
+"""``comment-consumer`` in a process that kills itself as SIGKILL would, by environment. None of it is in the product.
 
-``TEST_FAILPOINT``: ``before-commit:N`` (the Nth transaction is with the broker, and not committed), ``in-commit:N`` (a few
-milliseconds into its commit) or ``after-commit:N``. ``TEST_BATCH``: records in a transaction. ``TEST_MODEL_SECONDS``: how
-long a forward pass takes at least.
+``TEST_FAILPOINT``: ``before-commit:N`` (the Nth transaction is with the broker, and not committed), ``in-commit:N`` (a
+few milliseconds into its commit) or ``after-commit:N``. ``TEST_BATCH``: records in a transaction.
+``TEST_MODEL_SECONDS``: how long a forward pass takes at least.
 """
 
 from __future__ import annotations

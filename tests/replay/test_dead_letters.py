@@ -192,3 +192,18 @@ def test_one_record_too_large_for_the_topic_does_not_hold_up_the_others(containe
     assert sorted(values(container_broker, topics)) == sorted(b"%d" % n for n in range(9) if n != 4)
     markers = [json.loads(m.value() or b"") for m in read_all(container_broker.bootstrap, ledger_of(topics))]
     assert len(markers) == 8
+
+
+@pytest.mark.container
+def test_a_ledger_that_would_forget_is_refused(container_broker: Broker) -> None:
+    topics = unique_topics()
+    for name in (topics.input, topics.dead_letters, ledger_of(topics)):
+        container_broker.create_topic(name, 1)
+    put(container_broker.bootstrap, topics.dead_letters, [write(record(topics.input))])
+    result = dead_letters(container_broker, topics, "--go")
+    assert (result.code, len(result.err.splitlines())) == (2, 1), result
+    assert f"kafka-configs --alter --topic {ledger_of(topics)} --add-config cleanup.policy=compact" in result.err
+    assert values(container_broker, topics) == []
+    kept = f"{topics.dead_letters}-kept"
+    container_broker.create_topic(kept, 1, retention_ms="-1")
+    assert dead_letters(container_broker, topics, "--go", "--ledger-topic", kept).said["sent"] == 1

@@ -47,8 +47,10 @@ def test_a_record_that_fails_again_and_again_keeps_its_origin_and_is_counted_up(
 
 @unhurried
 @given(
-    st.lists(st.tuples(st.text(max_size=5).filter(lambda name: name not in RESERVED), st.none() | st.binary(max_size=5)))
-)  # fmt: skip
+    st.lists(
+        st.tuples(st.text(max_size=5).filter(lambda name: name not in RESERVED), st.none() | st.binary(max_size=5))
+    )
+)
 def test_whatever_the_headers_are_they_come_back(headers: list[tuple[str, bytes | None]]) -> None:
     read = letter(record(headers=tuple(headers)))
     assert headers_to_send(read, read.record.headers or ())[:-2] == tuple(headers)
@@ -69,7 +71,9 @@ SOURCE = record("comments", 1, 7, value=b"x" * 50)
         (SOURCE._replace(timestamp_ms=5), False),
     ],
 )
-def test_a_record_found_at_a_stubs_coordinates_is_known_again(found: Any, is_it: bool | None, only_coordinates: bool) -> None:
+def test_a_record_found_at_a_stubs_coordinates_is_known_again(
+    found: Any, is_it: bool | None, only_coordinates: bool
+) -> None:
     read = read_letter(as_read(stub(SOURCE, coordinates_only=only_coordinates)))
     assert read is not None
     assert is_record_of(read, found) is (only_coordinates if is_it is None else is_it)
@@ -162,7 +166,9 @@ def test_several_letters_of_one_record_are_one() -> None:
 def test_a_record_that_failed_again_is_another_one() -> None:
     ledger = Ledger()
     ledger.add(letter(record(offset=1)))
-    assert not ledger.holds(letter(record(offset=900, headers=(("dlq.origin", b"comments/0/1"), ("dlq.attempt", b"1")))))
+    assert not ledger.holds(
+        letter(record(offset=900, headers=(("dlq.origin", b"comments/0/1"), ("dlq.attempt", b"1"))))
+    )
 
 
 def test_the_same_offset_of_a_topic_made_anew_is_another_record() -> None:

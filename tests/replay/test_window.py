@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.replay.bounded import Span
-from consumer.replay.window import Note, fingerprint
+from consumer.replay.window import Note, Span, fingerprint
 from tests.events.records import unhurried
 
 
