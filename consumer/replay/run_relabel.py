@@ -116,7 +116,10 @@ class Relabelling:
         if not source.finished:
             self._load(checkpoint, engine, policy)
         what = f"run {self.run_id}: {source.total:,} offsets of {settings.kafka.input_topic} into {self._plan.to}"
-        return f"{what}; going on, {source.done:,} were done before" if resumed else what
+        if not resumed:
+            return what
+        before = "all were done before" if source.finished else f"going on, {source.done:,} were done before"
+        return f"{what}; {before}"
 
     def _check_topics(self) -> None:
         kafka = self._settings.kafka

@@ -74,6 +74,7 @@ class TransactionalSender:
         self._transactional_id = transactional_id
         self._producer = Producer(self._config)
         self._failed: list[tuple[str, KafkaError]] = []
+        self._topics: set[str] = set()
 
     def open(self) -> None:
         """End what an earlier sender left open, and fence it.
@@ -94,6 +95,7 @@ class TransactionalSender:
             OutputRefused: nothing can be sent any more, or it is not known whether this was.
         """
         self._failed.clear()
+        self._topics = {record.topic for record in records}
         try:
             self._producer.begin_transaction()
             self._produce(records)
@@ -157,7 +159,9 @@ class TransactionalSender:
             return OutputRefused(
                 f"{what}: another replay with this ledger has begun, or the brokers gave this one up{again}"
             )
-        return OutputRefused(f"{what}: {advise(error, transactional_id=self._transactional_id)}{again}")
+        topics = " --topic ".join(sorted(self._topics))  # the client does not say which of them it is about
+        advice = advise(error, topic=topics, operation="Write", transactional_id=self._transactional_id)
+        return OutputRefused(f"{what}: {advice}{again}")
 
     def close(self) -> None:
         """Forget the producer; what is not committed never becomes visible."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from consumer.kafka.config import admin_config
 from consumer.kafka.settings import Connection
@@ -59,7 +59,7 @@ def check_ledger(connection: Connection, topic: str, *, going: bool, asked_to_st
         if _forgets(admin, topic):
             raise BadSettings(
                 [
-                    f"{setting}={topic}: it deletes old markers, and what they note would be sent a second time. Let it "
+                    f"{setting}={topic}: it deletes old markers, and what they note would be sent again. Let it "
                     f"keep them: kafka-configs --alter --topic {topic} --add-config cleanup.policy=compact"
                 ]
             )

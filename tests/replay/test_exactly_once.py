@@ -159,3 +159,31 @@ def dead(broker: Broker, topics: Topics) -> int:
 
 def labeled(broker: Broker, topics: Topics) -> int:
     return sum(end_offsets(broker.bootstrap, topics.output, 2).values())
+
+
+@pytest.mark.container
+@pytest.mark.slow
+def test_a_broker_that_goes_away_in_the_middle_ends_the_run_and_nothing_is_doubled(
+    container_broker: Broker, many: Topics
+) -> None:
+    """Whether the transaction under way was committed is not known then; the next run finds out."""
+    arguments = command(container_broker, many, "dead-letters", "--json", "--go")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.replay.program", *arguments],
+        cwd=ROOT,
+        env=environment(TEST_BATCH="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as cut_off:
+        until(lambda: end_offsets(container_broker.bootstrap, ledger_of(many), 1)[0] > 5, 60, "at work")
+        container_broker.cut()
+        try:
+            _, said = cut_off.communicate(timeout=120)
+        finally:
+            container_broker.heal()
+            cut_off.kill()
+    assert cut_off.returncode == 12, said
+    assert "run the same command again" in said.splitlines()[-1]
+    assert dead_letters(container_broker, many, "--go").code == 0
+    assert sent(container_broker, many) == Counter(b"%d" % n for n in range(LETTERS))
