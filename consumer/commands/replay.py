@@ -23,7 +23,6 @@ DONE = 0
 INCOMPLETE = 1
 COULD_NOT = 2
 
-
 _USAGE = """comment-consumer replay dead-letters [--go] [--since TIME] [--until TIME] [--error-type NAME] [--stage NAME]
                                             [--partition N] [--max-attempts N] [--fetch-stubs] [--ledger-topic NAME]
                                             [--json] [the kafka settings of run]

@@ -55,6 +55,9 @@ alone. One process a run; http.* is not used.
 --to cannot be the input or the dead-letter topic. The live output topic needs --allow-live-output: its readers must
 know run_id.
 
+rights: Read on the input topic, Write on --to and on the dead-letter topic, Read on the group GROUP-relabel-RUN; one
+prefixed right on GROUP-relabel- serves all runs.
+
 exit codes: 0 the window is labeled; 1 it is, and some of its records became dead letters just now; 2 settings, topics
 or rights are wrong, or the run was begun with others; 3 not closed in time; 10 to 14 as run's; 128 + N ended by signal
 N. After 3, 10 to 14 and signals the same command goes on.

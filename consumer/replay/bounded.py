@@ -6,14 +6,14 @@ gaps, so the last offset before an end may belong to no record. One thread calls
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
-from consumer.delivery.records import Partition, Record
+from consumer.delivery.records import Record
 from consumer.kafka.config import ConfigValue, consumer_config
 from consumer.kafka.errors import Severity, advise, find_kafka_error, severity_of
 from consumer.kafka.received import partition_of, record_of
@@ -146,8 +146,3 @@ def kafka_trouble(failed: BaseException, *, topic: str, group: str = "GROUP", op
     if error is None:
         return type(failed).__name__
     return advise(error, topic=topic, group=group, operation=operation)
-
-
-def partitions_of(topic: str, numbers: Iterable[int]) -> list[Partition]:
-    """These partitions of a topic, in order."""
-    return [Partition(topic, number) for number in sorted(numbers)]

@@ -24,6 +24,7 @@ from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import Outputs
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.moderation.policy import CompiledPolicy
+from consumer.replay.bounded import kafka_trouble
 from consumer.replay.progress import Gauge, display_on_stderr
 from consumer.replay.tally import Tally
 from consumer.replay.window import fingerprint
@@ -85,7 +86,12 @@ class Relabelling:
             DeliveryStopped: the model does not run here, or records of the window are gone.
         """
         settings = self._settings
-        self._check_topics()
+        try:
+            self._check_topics()
+        except ConfigError as error:
+            raise BadSettings([f"kafka.extra: {error}"]) from None
+        except KafkaException as failed:
+            raise BadSettings([f"kafka: {kafka_trouble(failed, topic=settings.kafka.input_topic)}"]) from failed
         if self._ending.asked:
             return "stopped before it began"
         checkpoint = assembly.open_checkpoint(settings.model)
@@ -97,8 +103,8 @@ class Relabelling:
             self._sink = KafkaSink(self._connection, Outputs(self._plan.to, settings.kafka.dead_letter_topic))
             group = f"{settings.kafka.group_id}-relabel-{self.run_id}"
             self._source = WindowSource(self._connection, group, settings.kafka.input_topic, made_of)
-        except ConfigError as error:
-            raise BadSettings([f"kafka.extra: {error}"]) from None
+        except KafkaException as failed:
+            raise BadSettings([f"kafka: {kafka_trouble(failed, topic=settings.kafka.input_topic)}"]) from failed
         source = self._source
         try:
             resumed = source.recall()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.delivery.deadline import Deadline
 from consumer.delivery.errors import SourceFailed
@@ -13,7 +13,7 @@ from consumer.delivery.records import Record
 from consumer.kafka.errors import Severity, advise, severity_of
 from consumer.kafka.received import record_of
 from consumer.kafka.settings import Connection
-from consumer.replay.bounded import reader_config
+from consumer.replay.bounded import kafka_trouble, reader_config
 from consumer.replay.letters import Letter, is_record_of
 
 FETCH_TIMEOUT: Final = 10.0  # seconds for one record
@@ -46,7 +46,10 @@ class Sources:
             Unobtainable: it is gone, or another one stands there now, or it cannot be written again as it was.
             SourceFailed: the brokers refuse, or do not answer in time.
         """
-        found = self._read(letter.source.number, letter.says.source_offset)
+        try:
+            found = self._read(letter.source.number, letter.says.source_offset)
+        except KafkaException as failed:
+            raise SourceFailed(f"reading {self._topic} failed: {kafka_trouble(failed, topic=self._topic)}") from failed
         if found is None:
             raise Unobtainable(GONE)
         if not is_record_of(letter, found):

@@ -213,6 +213,14 @@ def test_a_wrong_target_is_refused_before_anything_is_done(to: str | None, more:
     assert said in result.err
 
 
+@pytest.mark.parametrize("what", [("dead-letters",), ("relabel", "--to", "again", *MODEL_FLAGS)])
+def test_an_option_that_the_client_refuses_is_told_in_one_line(what: tuple[str, ...]) -> None:
+    extra = ("--kafka.bootstrap-servers", "localhost:1", "--kafka.extra", '{"no.such.option": 1}')
+    result = run(["replay", *what, *extra])
+    assert (result.code, len(result.err.splitlines())) == (2, 1), result.err
+    assert "no.such.option" in result.err
+
+
 def test_the_live_output_is_allowed_by_name_and_a_missing_target_is_told(broker: Broker, topics: Topics) -> None:
     produce_at(broker, topics.input, map(comment, range(4)))
     missing = relabel(broker, topics, "--to", "not-there")
