@@ -175,8 +175,13 @@ class CacheSettings(Group):
 
 
 class PolicySettings(Group):
-    """From scores to labels."""
+    """From scores to labels and actions: a policy file, or thresholds alone."""
 
+    file: Path | None = Field(
+        default=None,
+        description="Policy file (.toml, .yaml): thresholds, actions, reasons, review bands, overrides by channel and "
+        "language. Read again when it changes and on SIGHUP. Where labels are acted on; thresholds alone need none.",
+    )
     name: str = Field(
         default="default",
         min_length=1,
@@ -192,6 +197,17 @@ class PolicySettings(Group):
         default_factory=dict,
         description='Threshold (score) of single labels by name, such as {"Chat": 0.8}; wins over the default.',
     )
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        beside = [
+            name
+            for name in ("name", "default_threshold", "thresholds")
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True)
+        ]
+        if self.file is not None and beside:
+            raise ValueError(f"policy.file says all of it: leave out {' and '.join(beside)}, or say it in the file")
+        return self
 
 
 class EventSettings(Group):

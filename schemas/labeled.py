@@ -25,7 +25,7 @@ class LabelScore(Event):
 
     label: str = Field(min_length=1, description="The label's name.")
     score: float = Field(ge=0, le=1, description="The model's score, six decimals.")
-    threshold: float = Field(ge=0, le=1, description="The policy's threshold for this label.")
+    threshold: float = Field(ge=0, le=1, description="The policy's threshold for this label, channel and language.")
     flagged: bool = Field(description="Whether the score is at or above the threshold.")
 
 
@@ -34,7 +34,7 @@ class PolicyRef(Event):
 
     name: str = Field(min_length=1, description="The policy's name.")
     digest: str = Field(
-        pattern="^[0-9a-f]{64}$", description="SHA-256 of the policy: other thresholds, another digest."
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of the policy: another decision, another digest."
     )
 
 
@@ -96,8 +96,18 @@ class LabeledEvent(Event):
     labels: list[LabelScore] = Field(
         description="Every label the model has, in the model's order, flagged or not; empty when skipped."
     )
-    action: str = Field(min_length=1, description="What the policy says to do. Known: allow. Expect new ones.")
-    reasons: list[str] = Field(description="Why the action is not allow; empty when it is.")
+    action: str = Field(
+        min_length=1,
+        description="What the policy says to do: one of its own actions, by default allow, review or hide.",
+    )
+    reasons: list[str] = Field(
+        description="Why the action is what it is, the strongest action's reasons first; empty where nothing asked for "
+        "more than the weakest action. unsure: before a reason says that the score lies in a review band."
+    )
+    audit: Literal[True] | None = Field(
+        default=None,
+        description="true: in the policy's sample, for people to look at whatever the action is. Else absent.",
+    )
     policy: PolicyRef = Field(description="The policy in force.")
     model: ModelRef | None = Field(description="The model that answered; null when skipped.")
     source: SourceRef = Field(description="The input record.")

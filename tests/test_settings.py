@@ -203,6 +203,12 @@ class TestWrongValues:
     def test_a_batch_must_fit_what_may_be_in_flight(self):
         assert "flow.max_records" in refused("--flow.max-records", "10")[0]
 
+    @pytest.mark.parametrize("beside", [("name", "mine"), ("default-threshold", "0.6"), ("thresholds", '{"A": 0.1}')])
+    def test_a_policy_file_says_all_of_it(self, beside: tuple[str, str]):
+        (line,) = refused("--policy.file", "p.toml", f"--policy.{beside[0]}", beside[1])
+        assert line.startswith("policy: policy.file says all of it: leave out")
+        assert beside[0].replace("-", "_") in line
+
     def test_topics_must_differ(self):
         assert "three different topics" in refused("--kafka.output-topic", "comments")[0]
 

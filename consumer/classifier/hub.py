@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from consumer.classifier.checkpoint_error import CheckpointError
+from consumer.classifier.library_logs import adopt
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -45,6 +46,7 @@ def locate(source: str, revision: str | None, *, allow_download: bool) -> tuple[
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - most runs need no hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
+    adopt("huggingface_hub")
     try:
         found = snapshot_download(
             source, revision=revision, allow_patterns=list(_FILES), local_files_only=not allow_download

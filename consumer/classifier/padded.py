@@ -13,9 +13,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from consumer.classifier.checkpoint import Checkpoint
 from consumer.classifier.checkpoint_error import CheckpointError
+from consumer.classifier.library_logs import adopt
 from consumer.classifier.packing import PackedBatch
 
 _ROWS = 32
+_LIBRARY = "transformers"
 _ADVICE = "name a checkpoint of a fine-tuned sequence classifier, of an architecture that transformers knows"
 
 
@@ -25,6 +27,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         CheckpointError: transformers cannot make it, or not as a fast one.
     """
+    adopt(_LIBRARY)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever the library raises, the files are to blame
@@ -77,6 +80,7 @@ class PaddedModel:
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    adopt(_LIBRARY)
     try:
         loaded = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.folder,

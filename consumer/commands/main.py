@@ -15,6 +15,7 @@ COMMANDS = {
     "check": "try settings, model, broker, topics and rights before they are needed",
     "replay": "send dead letters back to the input, or label a window of it again",
     "config": "show every setting, its value and where it came from; print the reference",
+    "policy": "check a policy file, and compare it with what was decided",
     "version": "show the versions of the program and of what it runs on",
 }
 
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from consumer.commands.config import config  # noqa: PLC0415
 
         return config(given[1:])
+    if command == "policy":
+        from consumer.commands.policy import policy  # noqa: PLC0415
+
+        return policy(given[1:])
     parser = _parser()
     chosen = parser.parse_args(given).command
     if chosen == "version":

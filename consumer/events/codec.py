@@ -8,6 +8,7 @@ from consumer.delivery.records import Decoded, Failure, Message, Outcome, Record
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
 from consumer.events.encode import Encoder
+from consumer.moderation.judgement import CompiledPolicy
 
 
 class EventCodec:
@@ -25,6 +26,10 @@ class EventCodec:
     def encode(self, outcomes: Sequence[tuple[Record, Outcome]]) -> Sequence[Message]:
         """See :meth:`Encoder.encode`."""
         return self._encoder.encode(outcomes)
+
+    def use(self, policy: CompiledPolicy) -> None:
+        """See :meth:`Encoder.use`."""
+        self._encoder.use(policy)
 
     def stub(self, record: Record, failure: Failure) -> Message:
         """See :meth:`DeadLetters.stub`."""

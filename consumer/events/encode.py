@@ -6,9 +6,10 @@ two equal.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ from consumer.events.dead_letters import DeadLetters
 from consumer.events.sent_back import read_sent_back
 from consumer.events.traceparent import HEADER as TRACEPARENT
 from consumer.events.traceparent import read_traceparent
-from consumer.moderation.policy import ALLOW, CompiledPolicy
+from consumer.moderation.judgement import CompiledPolicy, Judgement
 from schemas.labeled import SCHEMA_VERSION, rfc3339_ms
 
 DECIMALS: Final = 6
@@ -41,17 +42,26 @@ _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _UNTRACED: Final[Headers] = (_CONTENT_TYPE,)
 
 
+class Judged(NamedTuple):
+    """What the policy made of the comments of one call: how often each label and each action, and the audit's share."""
+
+    flags: dict[str, int]
+    actions: dict[str, int]
+    audited: int
+
+
 class Encoder:
     """Encodes one message an outcome.
 
     Args:
         activation: How this model's logits become scores.
-        policy: Thresholds and actions, for this model's labels.
+        policy: Thresholds and actions, for this model's labels; see :meth:`use`.
         dead_letters: Writes the failures.
         wall_clock: Seconds since the epoch; asked once a call.
         is_cut: Whether the decoder kept a part of this comment's text from the tokeniser.
         include_text: Put the comment's text into its event.
         run_id: Names a deliberate relabelling.
+        judged: Told what the policy made of the labeled ones, once a call.
     """
 
     def __init__(
@@ -64,10 +74,10 @@ class Encoder:
         is_cut: Callable[[Comment], bool] = lambda comment: False,
         include_text: bool = False,
         run_id: str | None = None,
+        judged: Callable[[Judged], None] = lambda judged: None,
     ) -> None:
         self._activation = activation
-        self._policy = policy
-        self._policy_json = orjson.Fragment(orjson.dumps({"name": policy.name, "digest": policy.digest}))
+        self.use(policy)
         self._model: ModelIdentity | None = None
         self._model_json = orjson.Fragment(b"null")
         self._dead_letters = dead_letters
@@ -75,6 +85,12 @@ class Encoder:
         self._is_cut = is_cut
         self._include_text = include_text
         self._run_id = run_id
+        self._judged = judged
+
+    def use(self, policy: CompiledPolicy) -> None:
+        """Judge by this policy from the next call on: a call knows one policy, so no event is judged by two."""
+        self._policy = policy
+        self._policy_json = orjson.Fragment(orjson.dumps({"name": policy.name, "digest": policy.digest}))
 
     def encode(self, outcomes: Sequence[tuple[Record, Outcome]]) -> list[Message]:
         """Exactly one message an outcome, in order.
@@ -86,16 +102,19 @@ class Encoder:
         verdicts = [outcome.verdict.logits for _, outcome in outcomes if isinstance(outcome, Labeled)]
         scores = iter(self._scores(verdicts))
         now = rfc3339_ms(datetime.fromtimestamp(self._wall_clock(), UTC))
+        judgements: list[tuple[Judgement, bool]] = []
         messages = []
         for record, outcome in outcomes:
             if isinstance(outcome, Labeled):
-                messages.append(self._labeled(record, outcome, next(scores), now))
+                messages.append(self._labeled(record, outcome, next(scores), now, judgements))
             elif isinstance(outcome, Failure):
                 messages.append(self._dead_letters.write(record, outcome))
             elif isinstance(outcome, Skipped):
                 messages.append(self._skipped(record, outcome, now))
             else:
                 messages.append(_tombstone(record, outcome))
+        if judgements:
+            self._judged(_tally(self._policy.labels, judgements))
         return messages
 
     def _scores(self, logits: Sequence[tuple[float, ...]]) -> list[list[float]]:
@@ -116,25 +135,35 @@ class Encoder:
         found: list[list[float]] = np.round(scores, DECIMALS).tolist()
         return found if finite.all() else [row if ok else [] for row, ok in zip(found, finite, strict=True)]
 
-    def _labeled(self, record: Record, outcome: Labeled, scores: list[float], now: str) -> Message:
+    def _labeled(
+        self,
+        record: Record,
+        outcome: Labeled,
+        scores: list[float],
+        now: str,
+        judgements: list[tuple[Judgement, bool]],
+    ) -> Message:
         if not scores:
             failure = Failure("non_finite_score", "the model answered with something that is no number", Stage.MODEL)
             return self._dead_letters.write(record, failure)
         policy, verdict, comment = self._policy, outcome.verdict, outcome.comment
         # Judged as published, so that nobody reads a score of .5 under a threshold of .5 that is not flagged.
-        judgement = policy.judge(scores)
+        judgement = policy.judge(scores, comment.channel, comment.lang)
+        event_id = f"{record.partition.topic}/{record.partition.number}/{record.offset}"
+        audited = policy.audits(event_id)
+        judgements.append((judgement, audited))
         if verdict.model is not self._model:
             self._model = verdict.model
             self._model_json = orjson.Fragment(orjson.dumps(verdict.model._asdict()))
         event = {
             "schema_version": SCHEMA_VERSION,
-            "event_id": f"{record.partition.topic}/{record.partition.number}/{record.offset}",
+            "event_id": event_id,
             "comment_id": comment.id,
             "status": "labeled",
             "labels": [
                 {"label": label, "score": score, "threshold": threshold, "flagged": flagged}
                 for label, score, threshold, flagged in zip(
-                    policy.labels, scores, policy.thresholds, judgement.flagged, strict=True
+                    policy.labels, scores, judgement.thresholds, judgement.flagged, strict=True
                 )
             ],
             "action": judgement.action,
@@ -146,6 +175,8 @@ class Encoder:
             "classified_at": now,
             "latency_ms": round(outcome.latency_ms, 3),
         }
+        if audited:
+            event["audit"] = True
         return self._message(record, comment, event)
 
     def _skipped(self, record: Record, outcome: Skipped, now: str) -> Message:
@@ -156,7 +187,7 @@ class Encoder:
             "status": "skipped",
             "skip_reason": outcome.reason,
             "labels": (),
-            "action": ALLOW,
+            "action": self._policy.weakest_action,
             "reasons": (),
             "policy": self._policy_json,
             "model": None,
@@ -187,6 +218,13 @@ class Encoder:
         if comment.traceparent is not None:
             headers = (_CONTENT_TYPE, (TRACEPARENT, comment.traceparent.encode("ascii")))
         return Message(Destination.LABELED, record.key, orjson.dumps(event), headers)
+
+
+def _tally(labels: Sequence[str], judgements: Sequence[tuple[Judgement, bool]]) -> Judged:
+    columns = zip(*(judgement.flagged for judgement, _ in judgements), strict=True)
+    flags = {label: sum(column) for label, column in zip(labels, columns, strict=True)}
+    actions = Counter(judgement.action for judgement, _ in judgements)
+    return Judged(flags, dict(actions), sum(audited for _, audited in judgements))
 
 
 def _source(record: Record) -> dict[str, object]:

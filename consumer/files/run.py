@@ -31,7 +31,7 @@ from consumer.files.labeler import Labeler
 from consumer.files.lines import UnreadableInput
 from consumer.files.outputs import Output, Stream, TakenUpFile
 from consumer.files.progress import Bar, PlainLines, Teller
-from consumer.moderation.policy import CompiledPolicy
+from consumer.moderation.judgement import CompiledPolicy
 from consumer.service import assembly
 from consumer.service.logs import configure_logging
 from consumer.service.model_pipeline import ModelPipeline

@@ -23,7 +23,7 @@ from consumer.kafka.config import ConfigError
 from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import Outputs
 from consumer.kafka.topics import TopicsUnusable, check_topics
-from consumer.moderation.policy import CompiledPolicy
+from consumer.moderation.judgement import CompiledPolicy
 from consumer.replay.bounded import kafka_trouble
 from consumer.replay.progress import Gauge, display_on_stderr
 from consumer.replay.tally import Tally
@@ -152,7 +152,7 @@ class Relabelling:
 
     def _load(self, checkpoint: Checkpoint, engine: LoadedEngine, policy: CompiledPolicy) -> None:
         settings = self._settings
-        codec = assembly.make_codec(settings, checkpoint, engine, policy, self.run_id)
+        codec = assembly.make_codec(settings, checkpoint, engine, policy, run_id=self.run_id)
         self._pipeline = ModelPipeline(engine, Runner(engine, time.sleep), _Unwatched())
         self._pipeline.start()
         assert self._source is not None

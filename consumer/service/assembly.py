@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from consumer import __version__
@@ -16,9 +17,12 @@ from consumer.delivery.records import Stage
 from consumer.events.codec import EventCodec
 from consumer.events.dead_letters import DeadLetters
 from consumer.events.decode import Decoder
-from consumer.events.encode import Encoder
+from consumer.events.encode import Encoder, Judged
 from consumer.events.mapping import FieldMapping
-from consumer.moderation.policy import CompiledPolicy, Policy
+from consumer.moderation.judgement import CompiledPolicy
+from consumer.moderation.policy import LabelPolicy, Policy
+from consumer.moderation.policy_file import PolicyError
+from consumer.service.policy_reload import load_policy
 from consumer.settings import DeadLetterSettings, EventSettings, ModelSettings, PolicySettings, Settings
 from consumer.settings_loading import BadSettings
 
@@ -70,10 +74,21 @@ def compile_policy(settings: PolicySettings, labels: tuple[str, ...]) -> Compile
     """The policy for this model's labels.
 
     Raises:
-        BadSettings: a threshold names a label that the model does not have.
+        BadSettings: the file is no policy, or the policy names a label that the model does not have.
     """
+    if settings.file is not None:
+        try:
+            return load_policy(settings.file).compiled(labels)
+        except PolicyError as error:
+            raise BadSettings([f"policy.file: {line}" for line in error.lines]) from error
+        except ValueError as error:
+            raise BadSettings([f"policy.file: {settings.file}: {error}"]) from error
     try:
-        return Policy(settings.name, settings.thresholds, settings.default_threshold).compiled(labels)
+        return Policy(
+            name=settings.name,
+            default=LabelPolicy(threshold=settings.default_threshold),
+            labels={label: LabelPolicy(threshold=threshold) for label, threshold in settings.thresholds.items()},
+        ).compiled(labels)
     except ValueError as error:
         raise BadSettings([f"policy.thresholds: {error}"]) from error
 
@@ -83,9 +98,13 @@ def make_codec(
     checkpoint: Checkpoint,
     engine: LoadedEngine,
     policy: CompiledPolicy,
+    judged: Callable[[Judged], None] = lambda judged: None,
+    *,
     run_id: str | None = None,
 ) -> EventCodec:
-    """Decoder, encoder and dead letters; ``run_id`` names a deliberate relabelling.
+    """Decoder, encoder and dead letters; ``judged`` is told what the policy makes of the comments.
+
+    ``run_id`` names a deliberate relabelling.
 
     Raises:
         BadSettings: a field path is wrong.
@@ -109,6 +128,7 @@ def make_codec(
         wall_clock=time.time,
         is_cut=decoder.cuts,
         include_text=settings.events.include_text,
+        judged=judged,
         run_id=run_id,
     )
     return EventCodec(decoder, encoder, dead_letters)

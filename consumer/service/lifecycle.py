@@ -115,6 +115,16 @@ class Ending:
         self._end(self._late)
 
     def _next_byte(self, timeout: float | None) -> int | None:
-        """A signal's number, 0 for :meth:`begin` and :meth:`finished`, ``None`` after ``timeout`` seconds."""
-        readable, _, _ = select.select([self._read_end], [], [], timeout)
-        return os.read(self._read_end, 1)[0] if readable else None
+        """One of :data:`SIGNALS`, 0 for :meth:`begin` and :meth:`finished`, ``None`` after ``timeout`` seconds.
+
+        Python writes the number of every signal that it handles, also of those that ask for something else.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            readable, _, _ = select.select([self._read_end], [], [], left)
+            if not readable:
+                return None
+            byte = os.read(self._read_end, 1)[0]
+            if byte == 0 or byte in SIGNALS:
+                return byte

@@ -89,7 +89,11 @@ class Metrics:
         self.published = counter(
             "published_records", "Records whose output was acknowledged, by what it was.", "outcome"
         )
-        self.labels = counter("labels", "Labels flagged in published events.", "label")
+        self.labels = counter("labels", "Labels flagged in labeled events, by the policy's thresholds.", "label")
+        self.actions = counter("actions", "Labeled events by the action that the policy asks for.", "action")
+        self.audited = counter("audited_events", "Labeled events in the policy's sample for people.")
+        self.policy = gauge("policy_info", "Always 1; tells the policy in force.", "name", "digest")
+        self.policy_refusals = counter("policy_refusals", "Policy files that could not be used; the old one goes on.")
         self.dead_lettered = counter("dead_lettered_records", "Dead letters, by stage and error type.", "stage", "type")
         self.undelivered = counter("undelivered_messages", "Messages that were not accepted, by why.", "delivery")
         self.end_to_end = BulkHistogram(

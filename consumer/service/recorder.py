@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from consumer.classifier.runner import Tally
 from consumer.delivery.batcher import CloseReason
 from consumer.delivery.ports import Delivery
 from consumer.delivery.records import Failure, Labeled, Outcome, Skipped
+from consumer.events.encode import Judged
+from consumer.moderation.judgement import CompiledPolicy
 from consumer.service.health import Health
 from consumer.service.metrics import Metrics
 
@@ -35,20 +37,17 @@ class Totals:
 class Recorder:
     """An :class:`~consumer.delivery.observer.Observer` on the poll thread.
 
-    ``flagged`` tells how often each label is flagged among some labeled outcomes; ``wall`` is the time of day in
-    seconds since the epoch, as broker timestamps are.
+    ``wall`` is the time of day in seconds since the epoch, as broker timestamps are.
     """
 
     def __init__(
         self,
         metrics: Metrics,
         health: Health,
-        flagged: Callable[[Sequence[Labeled]], Iterable[tuple[str, int]]],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
         self._health = health
-        self._flagged = flagged
         self._wall = wall
         self._ages: list[float] = []
         self.totals = Totals()
@@ -77,18 +76,18 @@ class Recorder:
 
     def completed(self, outcomes: Sequence[Outcome], ages: Sequence[float]) -> None:
         """Outputs were acknowledged."""
-        labeled = [outcome for outcome in outcomes if isinstance(outcome, Labeled)]
+        labeled = sum(isinstance(outcome, Labeled) for outcome in outcomes)
         failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         skipped = sum(isinstance(outcome, Skipped) for outcome in outcomes)
-        tombstones = len(outcomes) - len(labeled) - len(failures) - skipped
+        tombstones = len(outcomes) - labeled - len(failures) - skipped
         self.totals.completed += len(outcomes)
-        self.totals.labeled += len(labeled)
+        self.totals.labeled += labeled
         self.totals.skipped += skipped
         self.totals.tombstones += tombstones
         self.totals.dead_lettered += len(failures)
         metrics = self._metrics
         for outcome, count in (
-            ("labeled", len(labeled)),
+            ("labeled", labeled),
             ("skipped", skipped),
             ("tombstone", tombstones),
             ("dead_letter", len(failures)),
@@ -97,9 +96,6 @@ class Recorder:
                 metrics.published.labels(outcome).inc(count)
         for failure in failures:
             metrics.dead_lettered.labels(failure.stage.value, metrics.error_type(failure.type)).inc()
-        if labeled:
-            for label, count in self._flagged(labeled):
-                metrics.labels.labels(label).inc(count)
         metrics.end_to_end.observe(ages)
         if len(self._ages) < MAX_AGES:
             self._ages.extend(ages)
@@ -135,6 +131,32 @@ class Recorder:
         """The seconds from receipt to acknowledgement since the last call."""
         ages, self._ages = self._ages, []
         return ages
+
+
+class PolicyRecorder:
+    """Told what the policy makes of comments, and which policy that is; on the poll thread."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def judged(self, judged: Judged) -> None:
+        """Comments were judged."""
+        metrics = self._metrics
+        for label, count in judged.flags.items():
+            if count:
+                metrics.labels.labels(label).inc(count)
+        for action, count in judged.actions.items():
+            metrics.actions.labels(action).inc(count)
+        metrics.audited.inc(judged.audited)
+
+    def in_force(self, policy: CompiledPolicy) -> None:
+        """Comments are judged by this policy from now on."""
+        self._metrics.policy.clear()
+        self._metrics.policy.labels(policy.name, policy.digest).set(1)
+
+    def refused(self) -> None:
+        """A new policy file cannot be used."""
+        self._metrics.policy_refusals.inc()
 
 
 class ModelRecorder:

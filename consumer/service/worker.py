@@ -5,6 +5,7 @@ Tests put failpoints between the protocol and Kafka by ``wrap_source`` and ``wra
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +24,6 @@ from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.results import ResultCache
 from consumer.delivery.row import Row
 from consumer.service import assembly
-from consumer.service.flags import FlagCounter
 from consumer.service.health import Health
 from consumer.service.http import HttpEndpoint, application
 from consumer.service.interpreter import settle
@@ -31,7 +31,8 @@ from consumer.service.lifecycle import Ending, ExitCode
 from consumer.service.logs import configure_logging, describe_exception
 from consumer.service.metrics import Metrics, read_at_scrape
 from consumer.service.model_pipeline import ModelPipeline
-from consumer.service.recorder import ModelRecorder, Recorder
+from consumer.service.policy_reload import PolicyReload
+from consumer.service.recorder import ModelRecorder, PolicyRecorder, Recorder
 from consumer.service.summary import Summary
 from consumer.settings import Settings
 from consumer.settings_loading import BadSettings
@@ -82,6 +83,7 @@ class Worker:
     connection: Connection
     protocol: DeliveryProtocol
     summary: Summary
+    reload: PolicyReload | None
     endpoint: HttpEndpoint | None
 
     @classmethod
@@ -112,14 +114,19 @@ class Worker:
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
-        codec = assembly.make_codec(settings, checkpoint, engine, policy)
+        policy_recorder = PolicyRecorder(metrics)
+        codec = assembly.make_codec(settings, checkpoint, engine, policy, policy_recorder.judged)
+        policy_recorder.in_force(policy)
+        reload = None
+        if settings.policy.file is not None:
+            reload = PolicyReload(settings.policy.file, policy, codec.use, clock, policy_recorder)
         pipeline = ModelPipeline(engine, Runner(engine, time.sleep), ModelRecorder(metrics, health))
         pipeline.start()
         health.model_is_warm()
         metrics.describe_build(__version__, engine.identity)
         log.info("model is warm", labels=engine.labels, **engine.identity._asdict())
 
-        recorder = Recorder(metrics, health, FlagCounter(engine.activation, policy))
+        recorder = Recorder(metrics, health)
         protocol = DeliveryProtocol(
             source=wrap_source(connection.source),
             sink=wrap_sink(connection.sink),
@@ -145,7 +152,7 @@ class Worker:
         summary = Summary(
             recorder, flow, lambda: len(protocol.assigned_partitions), clock, settings.log.summary_interval
         )
-        return cls(ending, health, metrics, pipeline, connection, protocol, summary, endpoint)
+        return cls(ending, health, metrics, pipeline, connection, protocol, summary, reload, endpoint)
 
     def run(self) -> ExitCode:
         """Join the group and work until the end is asked for; then drain and close.
@@ -179,6 +186,8 @@ class Worker:
             self.health.beat()
             self.metrics.loop.inc()
             self.summary.tick()
+            if self.reload is not None:
+                self.reload.tick()
         self.health.drains()
         drained = self.protocol.drain(self.ending.remaining * DRAIN_SHARE)
         self.summary.write()
@@ -201,9 +210,12 @@ def run_worker(settings: Settings, ending: Ending, connect: Connect) -> ExitCode
     """
     configure_logging(settings.log.level, settings.log.format, sys.stderr)
     log = structlog.get_logger()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a policy file to read again; it must not end anything
     log.info("starting", version=__version__, topic=settings.kafka.input_topic, group=settings.kafka.group_id)
     try:
         worker = Worker.build(settings, ending, connect)
+        if worker.reload is not None:
+            worker.reload.install()
         settle()
         code = worker.run()
     except BadSettings:

@@ -18,7 +18,7 @@ def codec() -> Codec:
     decoder = Decoder(preprocess=preset("none"), max_tokens=8, max_bytes=1000, max_chars=20)
     encoder = Encoder(
         activation=Activation.SIGMOID,
-        policy=Policy("default").compiled(LABELS),
+        policy=Policy(name="default").compiled(LABELS),
         dead_letters=dead_letters,
         wall_clock=lambda: 0.0,
         is_cut=decoder.cuts,

@@ -4,7 +4,7 @@ import json
 import warnings
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -29,7 +29,7 @@ from consumer.delivery.records import (
     Verdict,
 )
 from consumer.events.dead_letters import DeadLetters
-from consumer.events.encode import Encoder
+from consumer.events.encode import Encoder, Judged
 from consumer.moderation.policy import Policy
 from schemas.labeled import LabeledEvent
 from tests.events.records import LABELS, MODEL, TRACEPARENT, labeled, record, unhurried
@@ -38,13 +38,18 @@ NOON = datetime(2026, 1, 31, 12, 0, 0, 250_999, UTC).timestamp()
 DEAD_LETTERS = DeadLetters(model_revision="r1", app_version="1")
 
 
+def policy_of(thresholds: dict[str, float] | None = None, **fields: Any) -> Policy:
+    labels = {label: {"threshold": threshold} for label, threshold in (thresholds or {}).items()}
+    return Policy.model_validate({"name": "default", "labels": labels, **fields})
+
+
 def encoder(
     activation: Activation = Activation.SIGMOID,
     thresholds: dict[str, float] | None = None,
     labels: tuple[str, ...] = LABELS,
     **changes: Any,
 ) -> Encoder:
-    policy = Policy("default", thresholds or {}).compiled(labels)
+    policy = policy_of(thresholds).compiled(labels)
     settings: dict[str, Any] = {"policy": policy, "dead_letters": DEAD_LETTERS, "wall_clock": lambda: NOON}
     return Encoder(activation=activation, **{**settings, **changes})
 
@@ -80,7 +85,7 @@ def test_a_labeled_event_says_everything_about_its_comment() -> None:
         ],
         "action": "allow",
         "reasons": [],
-        "policy": {"name": "default", "digest": Policy("default", {"Chat": 0.9}).digest},
+        "policy": {"name": "default", "digest": policy_of({"Chat": 0.9}).digest},
         "model": MODEL._asdict(),
         "source": {"topic": "comments", "partition": 3, "offset": 41, "timestamp": 1_769_860_800_000},
         "truncated": False,
@@ -121,6 +126,57 @@ def test_an_event_of_a_record_that_was_sent_back_says_what_it_replays(outcome: O
 def test_any_other_event_says_nothing_of_it() -> None:
     said = event(encode(labeled(0, 0, 0), source=record(headers=(("dlq.attempt", b"2"), ("replay", b"x")))))
     assert not {"replay_of", "attempt"} & said.keys()
+
+
+class TestThePolicy:
+    STRICT: ClassVar[dict[str, Any]] = {
+        "labels": {"Cheer": {"action": "hide", "reason": "loud"}},
+        "overrides": [{"channels": ["ch"], "languages": ["zh"], "labels": {"Cheer": {"threshold": 0.99}}}],
+    }
+
+    def test_its_action_and_reasons_stand_in_the_event(self) -> None:
+        content = event(encode(labeled(2, -2, -2), encoder(policy=policy_of(**self.STRICT).compiled(LABELS))))
+        assert (content["action"], content["reasons"]) == ("hide", ["loud"])
+
+    def test_the_thresholds_are_those_for_the_comments_channel_and_language(self) -> None:
+        subject = encoder(policy=policy_of(**self.STRICT).compiled(LABELS))
+        special = Comment("c1", "hi", channel="ch", lang="zh-TW")
+        content = event(encode(labeled(2, -2, -2, comment=special), subject))
+        cheer = content["labels"][0]
+        assert (content["action"], cheer["threshold"], cheer["flagged"]) == ("allow", 0.99, False)
+
+    def test_a_skipped_comment_gets_the_weakest_action(self) -> None:
+        lax = policy_of(actions=["pass", "review"]).compiled(LABELS)
+        assert event(encode(Skipped(Comment("c1", " "), "empty"), encoder(policy=lax)))["action"] == "pass"
+
+    def test_an_event_of_the_sample_says_so_and_no_other(self) -> None:
+        sampled = policy_of(audit={"share": 0.5}).compiled(LABELS)
+        subject = encoder(policy=sampled)
+        events = [event(encode(labeled(0, 0, 0), subject, record(offset=offset))) for offset in range(50)]
+        assert [each.get("audit") for each in events] == [sampled.audits(each["event_id"]) or None for each in events]
+        assert {each.get("audit") for each in events} == {True, None}
+        assert all(LabeledEvent.model_validate(each) for each in events)
+
+    def test_another_one_holds_from_the_next_call_on(self) -> None:
+        subject = encoder()
+        before = event(encode(labeled(2, -2, -2), subject))
+        subject.use(policy_of(**self.STRICT).compiled(LABELS))
+        after = event(encode(labeled(2, -2, -2), subject))
+        assert (before["action"], before["policy"]["digest"]) == ("allow", policy_of().digest)
+        assert (after["action"], after["policy"]["digest"]) == ("hide", policy_of(**self.STRICT).digest)
+
+    def test_what_it_makes_of_a_call_is_told_once(self) -> None:
+        told: list[Judged] = []
+        subject = encoder(policy=policy_of(**self.STRICT, audit={"share": 1}).compiled(LABELS), judged=told.append)
+        subject.encode(
+            [
+                (record(), labeled(2, 2, -2)),
+                (record(), labeled(-2, 2, -2)),
+                (record(), labeled(float("nan"), 2, -2)),
+                (record(), Skipped(Comment("c1", " "), "empty")),
+            ]
+        )
+        assert told == [Judged({"Cheer": 1, "Game": 2, "Chat": 0}, {"hide": 1, "allow": 1}, 2)]
 
 
 def test_the_event_id_does_not_change_with_the_model() -> None:

@@ -24,7 +24,7 @@ def consumer(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 def test_help_names_the_commands():
     shown = consumer("--help")
     assert shown.returncode == 0
-    for command in ("run", "demo", "classify", "check", "config", "version"):
+    for command in ("run", "demo", "classify", "check", "config", "policy", "version"):
         assert f"\n    {command} " in shown.stdout
 
 

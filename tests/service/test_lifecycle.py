@@ -12,10 +12,11 @@ from consumer.delivery import errors
 from consumer.service.lifecycle import ExitCode
 
 CHILD = """
-import ctypes, sys, time
+import ctypes, signal, sys, time
 from consumer.service.lifecycle import Ending
 ending = Ending({seconds})
 ending.install()
+signal.signal(signal.SIGHUP, lambda number, frame: None)
 print("up", flush=True)
 while not ending.asked:
     time.sleep(0.01)
@@ -48,6 +49,17 @@ def wait_until_asked(child: subprocess.Popen[str]) -> None:
 def test_a_signal_asks_and_a_process_that_drains_in_time_ends_with_0(number: signal.Signals):
     child = start("", 30)
     child.send_signal(number)
+    wait_until_asked(child)
+    _, err = child.communicate(timeout=20)
+    assert (child.returncode, err) == (0, "")
+
+
+def test_a_signal_that_asks_for_something_else_does_not_end_the_process():
+    child = start("", 30)
+    child.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.5)
+    child.send_signal(signal.SIGTERM)
     wait_until_asked(child)
     _, err = child.communicate(timeout=20)
     assert (child.returncode, err) == (0, "")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -71,12 +74,34 @@ def test_lower_levels_are_not_shown():
 def test_other_libraries_come_out_the_same_way_from_warnings_on():
     stream = io.StringIO()
     configure_logging("debug", "json", stream)
-    logging.getLogger("transformers").info("chatter")
-    logging.getLogger("transformers").warning("beware of %s", "this")
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.library").warning("beware of %s", "this")
     warnings.warn("old thing", stacklevel=1)
-    first, second = lines(stream)
-    assert (first["event"], first["level"], first["logger"]) == ("beware of this", "warning", "transformers")
-    assert "old thing" in str(second["event"])
+    # The root logger is the whole process's: what an earlier test left behind may log here too.
+    ours = [line for line in lines(stream) if line["logger"] in ("some.library", "py.warnings")]
+    assert [(line["level"], line["logger"]) for line in ours] == [
+        ("warning", "some.library"),
+        ("warning", "py.warnings"),
+    ], ours
+    assert ours[0]["event"] == "beware of this"
+    assert "old thing" in str(ours[1]["event"])
+
+
+@pytest.mark.parametrize("library", ["transformers", "huggingface_hub"])
+def test_a_library_that_brings_a_handler_of_its_own_comes_out_the_same_way(library: str):
+    code = (
+        f"import sys, logging, {library}.utils.logging\n"
+        f"{library}.utils.logging.get_logger('{library}.part')\n"
+        "from consumer.classifier.library_logs import adopt\n"
+        "from consumer.service.logs import configure_logging\n"
+        "configure_logging('info', 'json', sys.stderr)\n"
+        f"adopt('{library}')\n"
+        f"logging.getLogger('{library}.part').warning('beware')\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}  # transformers looks at it
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert json.loads(line)["event"] == "beware"
 
 
 @pytest.mark.parametrize("library", [True, False])

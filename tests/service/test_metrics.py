@@ -7,16 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from consumer.classifier.engine import Activation
 from consumer.classifier.runner import Tally
 from consumer.delivery.batcher import CloseReason
 from consumer.delivery.ports import Delivery
 from consumer.delivery.records import Comment, Failure, Labeled, ModelIdentity, Skipped, Stage, Tombstone, Verdict
+from consumer.events.encode import Judged
 from consumer.moderation.policy import Policy
-from consumer.service.flags import FlagCounter
 from consumer.service.health import Health
 from consumer.service.metrics import LATENCY, MAX_TYPES, PREFIX, BulkHistogram, Metrics
-from consumer.service.recorder import ModelRecorder, Recorder
+from consumer.service.recorder import ModelRecorder, PolicyRecorder, Recorder
 
 MODEL = ModelIdentity("seed", "abc", "00")
 
@@ -32,8 +31,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def recorder(metrics: Metrics) -> Recorder:
-    flags = FlagCounter(Activation.SIGMOID, Policy("p", {"B": 0.9}).compiled(("A", "B")))
-    return Recorder(metrics, Health(lambda: 0.0), flags, wall=lambda: 1000.0)
+    return Recorder(metrics, Health(lambda: 0.0), wall=lambda: 1000.0)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -66,12 +64,12 @@ def test_a_bulk_histogram_says_what_an_ordinary_one_says(first: list[float], sec
     assert bulk.get_sample_value("age_seconds_sum") == pytest.approx(sum(first) + sum(second))
 
 
-def test_outcomes_are_counted_by_kind_and_labels_by_the_policys_thresholds(metrics: Metrics, recorder: Recorder):
+def test_outcomes_are_counted_by_kind(metrics: Metrics, recorder: Recorder):
     comment = Comment("1", "")
     recorder.completed(
         [
-            labeled(0.0, 2.0),  # .5 and .88: A is flagged at its threshold, B is not
-            labeled(-1.0, 3.0),  # .27 and .95
+            labeled(0.0, 2.0),
+            labeled(-1.0, 3.0),
             Skipped(comment, "empty"),
             Tombstone(),
             Failure("invalid_json", "", Stage.DECODE),
@@ -79,8 +77,6 @@ def test_outcomes_are_counted_by_kind_and_labels_by_the_policys_thresholds(metri
         [0.1, 0.1, 0.2, 0.2, 0.2],
     )
     assert value(metrics, "end_to_end_seconds_count") == 5
-    assert value(metrics, "labels_total", label="A") == 1
-    assert value(metrics, "labels_total", label="B") == 1
     assert value(metrics, "published_records_total", outcome="labeled") == 2
     assert value(metrics, "published_records_total", outcome="tombstone") == 1
     assert value(metrics, "dead_lettered_records_total", stage="decode", type="invalid_json") == 1
@@ -88,9 +84,27 @@ def test_outcomes_are_counted_by_kind_and_labels_by_the_policys_thresholds(metri
     assert (totals.labeled, totals.skipped, totals.tombstones, totals.dead_lettered) == (2, 1, 1, 1)
 
 
-def test_single_label_models_are_counted_by_softmax():
-    flags = FlagCounter(Activation.SOFTMAX, Policy("p").compiled(("A", "B", "C")))
-    assert flags([labeled(5.0, 4.0, -900.0), labeled(900.0, 0.0, 0.0)]) == [("A", 2)]
+def test_what_the_policy_makes_of_comments_is_counted(metrics: Metrics):
+    recorder = PolicyRecorder(metrics)
+    recorder.judged(Judged({"A": 2, "B": 0}, {"allow": 1, "hide": 1}, 1))
+    recorder.judged(Judged({"A": 1, "B": 1}, {"hide": 2}, 0))
+    assert value(metrics, "labels_total", label="A") == 3
+    assert value(metrics, "labels_total", label="B") == 1
+    assert value(metrics, "actions_total", action="hide") == 3
+    assert value(metrics, "actions_total", action="allow") == 1
+    assert value(metrics, "audited_events_total") == 1
+
+
+def test_only_the_policy_in_force_is_told(metrics: Metrics):
+    recorder = PolicyRecorder(metrics)
+    old, new = (Policy(name=name).compiled(("A",)) for name in ("old", "new"))
+    recorder.in_force(old)
+    recorder.in_force(new)
+    recorder.refused()
+    sample = metrics.registry.get_sample_value
+    assert sample("comment_consumer_policy_info", {"name": "old", "digest": old.digest}) is None
+    assert sample("comment_consumer_policy_info", {"name": "new", "digest": new.digest}) == 1
+    assert value(metrics, "policy_refusals_total") == 1
 
 
 def test_error_types_stay_a_bounded_set(metrics: Metrics):
