@@ -50,7 +50,7 @@ the brokers for a week (offsets.retention.minutes) after the last one was commit
 Events carry run_id. One is derived from input, window, --to, model, policy and event settings if none is given; a run
 that goes on under a given one must have the same. Delivery is as run's: at least once, and a repeated event has the
 same event_id and run_id. What cannot be labeled becomes a dead letter with dlq.run_id, which replay dead-letters leaves
-alone. One process a run; http.* is not used.
+alone. One process a run. The policy is read once, at the start; http.* is not used.
 
 --to cannot be the input or the dead-letter topic. The live output topic needs --allow-live-output: its readers must
 know run_id.
