@@ -24,6 +24,8 @@ SOURCE_TIMESTAMP_HEADER: Final = "dlq.source.timestamp"
 MODEL_REVISION_HEADER: Final = "dlq.model.revision"
 APP_VERSION_HEADER: Final = "dlq.app.version"
 LEFT_OUT_HEADER: Final = "dlq.left_out"
+ORIGIN_HEADER: Final = "dlq.origin"
+RUN_ID_HEADER: Final = "dlq.run_id"
 
 Part = Literal["key", "value", "headers"]
 """A part of the original record."""
@@ -42,8 +44,9 @@ class DeadLetterHeaders(Event):
 
     Every value is UTF-8 text; the types here are those of what it says, integers in decimal.
 
-    They follow the record's own headers, which stay as they were. When a dead letter is sent back to the input and
-    fails again, these headers are written anew and the attempt is counted up: these names are reserved.
+    They follow the record's own headers, which stay as they were. A record that is sent back to the input carries two
+    of them there, dlq.origin and dlq.attempt; if it fails again, all are written anew and the attempt is counted up.
+    These names are reserved.
     """
 
     schema_version: Annotated[Literal[1], BeforeValidator(_one, json_schema_input_type=Literal[1])] = Field(
@@ -77,6 +80,18 @@ class DeadLetterHeaders(Event):
         alias=LEFT_OUT_HEADER,
         description="Parts of the record that are not here, with commas between: key, value, headers. Where value is "
         "left out, the value is a DeadLetterStub. Absent if all is here.",
+    )
+    origin: str | None = Field(
+        default=None,
+        alias=ORIGIN_HEADER,
+        description="topic/partition/offset at which this record first stood in the input, if it has been sent back "
+        "since then; absent the first time.",
+    )
+    run_id: str | None = Field(
+        default=None,
+        alias=RUN_ID_HEADER,
+        description="The relabelling during which it failed; absent for the live service. Such a letter is not sent "
+        "back to the input.",
     )
 
     @classmethod

@@ -61,8 +61,9 @@ class LabeledEvent(Event):
     """The labels of one comment, with their lineage: a JSON object in UTF-8.
 
     The Kafka key is that of the comment's record. Delivery is at least once: an event may come again, and then has
-    the same event_id (and run_id), whatever model answered. A record with a key and no value (a tombstone) says that
-    the comment was deleted. Fields that do not apply are absent, unless their description says null.
+    the same event_id (and run_id), whatever model answered. Of a comment that was sent back after it had failed,
+    replay_of stands for event_id. A record with a key and no value (a tombstone) says that the comment was deleted.
+    Fields that do not apply are absent, unless their description says null.
     """
 
     schema_version: Literal[1] = Field(description="Version of this schema.")
@@ -73,6 +74,15 @@ class LabeledEvent(Event):
     )
     run_id: str | None = Field(
         default=None, min_length=1, description="Set when comments were labeled again on purpose: names that run."
+    )
+    replay_of: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Set when the record had been a dead letter and was sent back to the input: topic/partition/offset "
+        "at which it first stood there. With it, replay_of (and run_id) is the key to tell a repeated event by.",
+    )
+    attempt: int | None = Field(
+        default=None, ge=1, description="Set together with replay_of: which attempt at this record succeeded."
     )
     comment_id: str = Field(
         min_length=1,

@@ -19,7 +19,7 @@ def check_registry(settings: Settings) -> list[Finding]:
         return []
     asking = settings.model_copy(update={"registry": registry.model_copy(update={"auto_register": False})})
     try:
-        frame = find_frame(asking)
+        frame = find_frame(asking, asking.kafka.output_topic)
     except BadSettings as wrong:
         # By its name: without the extra there is no such class to compare with.
         if registry.auto_register and type(wrong.__cause__).__name__ == "SchemaMissing":

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from types import FrameType
 
 from consumer.commands.arguments import split
+from consumer.commands.signals import StopOnSignal
 from consumer.settings_classify import ClassifySettings
 from consumer.settings_loading import BadSettings, Program, load
 
@@ -46,7 +44,7 @@ def classify(arguments: Sequence[str]) -> int:
     from consumer.files.lines import UnreadableInput  # noqa: PLC0415
     from consumer.files.run import Plan, run  # noqa: PLC0415
 
-    stop = _StopOnSignal()
+    stop = StopOnSignal()
     plan = Plan(
         given=own.file,
         out=own.out,
@@ -103,25 +101,6 @@ def _parser() -> argparse.ArgumentParser:
         "--output-format", choices=("jsonl", "csv"), help="by the name of --out, else jsonl, if not given"
     )
     return parser
-
-
-class _StopOnSignal:
-    """The first SIGINT or SIGTERM ends the run in order, a second one at once."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._told)
-
-    def asked(self) -> bool:
-        """Whether one came."""
-        return self._asked.is_set()
-
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        self._asked.set()
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _refuse(lines: Sequence[str]) -> int:

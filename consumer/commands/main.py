@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "see it work, without Kafka, Docker or a model of your own",
     "classify": "label the comments of a file, without Kafka",
     "check": "try settings, model, broker, topics and rights before they are needed",
+    "replay": "send dead letters back to the input, or label a window of it again",
     "config": "show every setting, its value and where it came from; print the reference",
     "policy": "check a policy file, and compare it with what was decided",
     "schemas": "the events' JSON Schemas and the AsyncAPI document; check events against them",

@@ -28,6 +28,8 @@ API_KEYS = MappingProxyType(
         "LeaveGroup": 13,
         "SyncGroup": 14,
         "InitProducerId": 22,
+        "AddPartitionsToTxn": 24,
+        "EndTxn": 26,
         "ConsumerGroupHeartbeat": 68,
     }
 )

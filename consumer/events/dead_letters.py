@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from consumer.delivery.records import Destination, Failure, Headers, Message, Record
+from consumer.events.sent_back import earlier_attempts, read_sent_back
 from schemas import dead_letter as names
 from schemas.dead_letter import Part
 
@@ -16,7 +17,6 @@ STUB_KEY_BYTES: Final = 1024
 """A stub keeps a key up to this size, so that it stays with its neighbours."""
 _RECORD_OVERHEAD: Final = 128  # bytes of a Kafka record batch around one record
 _HEADER_OVERHEAD: Final = 8  # bytes of lengths around one header
-_MAX_ATTEMPT_DIGITS: Final = 6
 
 
 class DeadLetters:
@@ -28,6 +28,7 @@ class DeadLetters:
         max_message_bytes: What the topic takes; a larger dead letter becomes a stub. A topic that takes less says so,
             and is then given :meth:`stub`.
         coordinates_only: Leave out key, value and headers always: they are personal data.
+        run_id: Names a deliberate relabelling.
     """
 
     def __init__(
@@ -37,11 +38,14 @@ class DeadLetters:
         app_version: str,
         max_message_bytes: int = 1_000_000,
         coordinates_only: bool = False,
+        run_id: str | None = None,
     ) -> None:
         self._lineage: Headers = (
             (names.MODEL_REVISION_HEADER, _text(model_revision)),
             (names.APP_VERSION_HEADER, _text(app_version)),
         )
+        if run_id is not None:
+            self._lineage += ((names.RUN_ID_HEADER, _text(run_id)),)
         self._max_message_bytes = max_message_bytes
         self._coordinates_only = coordinates_only
 
@@ -97,7 +101,7 @@ class DeadLetters:
             (names.ERROR_TYPE_HEADER, _text(failure.type)),
             (names.ERROR_MESSAGE_HEADER, _text(failure.message)),
             (names.STAGE_HEADER, _text(failure.stage.value)),
-            (names.ATTEMPT_HEADER, b"%d" % (_earlier_attempts(record.headers) + failure.attempt)),
+            (names.ATTEMPT_HEADER, b"%d" % (earlier_attempts(record.headers) + failure.attempt)),
             (names.SOURCE_TOPIC_HEADER, _text(record.partition.topic)),
             (names.SOURCE_PARTITION_HEADER, b"%d" % record.partition.number),
             (names.SOURCE_OFFSET_HEADER, b"%d" % record.offset),
@@ -105,15 +109,11 @@ class DeadLetters:
         if record.timestamp_ms is not None:
             added.append((names.SOURCE_TIMESTAMP_HEADER, b"%d" % record.timestamp_ms))
         added += self._lineage
+        if (sent_back := read_sent_back(record.headers)) is not None:
+            added.append((names.ORIGIN_HEADER, _text(sent_back.origin)))
         if left_out:
             added.append((names.LEFT_OUT_HEADER, _text(",".join(left_out))))
         return tuple(added)
-
-
-def _earlier_attempts(headers: Headers | None) -> int:
-    """How often this record was a dead letter before, by its own word; 0 if that makes no sense."""
-    attempt = next((value for name, value in reversed(headers or ()) if name == names.ATTEMPT_HEADER), None)
-    return int(attempt) if attempt and len(attempt) <= _MAX_ATTEMPT_DIGITS and attempt.isdigit() else 0
 
 
 def _text(text: str) -> bytes:

@@ -32,6 +32,7 @@ from consumer.delivery.records import (
 )
 from consumer.events.cloudevents import CloudEvents
 from consumer.events.dead_letters import DeadLetters
+from consumer.events.sent_back import read_sent_back
 from consumer.events.traceparent import HEADER as TRACEPARENT
 from consumer.events.traceparent import read_traceparent
 from consumer.moderation.judgement import CompiledPolicy, Judgement
@@ -216,6 +217,9 @@ class Encoder:
             event["text"] = comment.text
         if self._run_id is not None:
             event["run_id"] = self._run_id
+        if record.headers and (sent_back := read_sent_back(record.headers)) is not None:
+            event["replay_of"] = sent_back.origin
+            event["attempt"] = sent_back.attempts + 1
         headers = _UNTRACED
         if comment.traceparent is not None:
             headers = (_CONTENT_TYPE, (TRACEPARENT, comment.traceparent.encode("ascii")))

@@ -17,7 +17,7 @@ from rich.console import Console
 from consumer import __version__
 from consumer.classifier.checkpoint import Checkpoint
 from consumer.classifier.loading import LoadedEngine
-from consumer.classifier.runner import Runner, Tally
+from consumer.classifier.runner import Runner
 from consumer.delivery.batcher import BatchPolicy
 from consumer.delivery.ports import Classifier
 from consumer.events.dead_letters import DeadLetters
@@ -36,7 +36,7 @@ from consumer.moderation.judgement import CompiledPolicy
 from consumer.service import assembly
 from consumer.service.logs import configure_logging
 from consumer.service.mapped_fields import map_fields
-from consumer.service.model_pipeline import ModelPipeline
+from consumer.service.model_pipeline import ModelPipeline, Unwatched
 from consumer.settings_classify import ClassifySettings
 
 CLOSE_TIMEOUT = 5.0  # seconds for the model's threads to end
@@ -52,16 +52,6 @@ class Plan:
     report: str | None
     input_format: Literal["jsonl", "csv", "parquet", "text"] | None
     output_format: Literal["jsonl", "csv"] | None
-
-
-class _Silent:
-    """A watcher of the model pipeline that takes no notes."""
-
-    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None: ...
-
-    def started(self, ticket: int) -> None: ...
-
-    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None: ...
 
 
 def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool]) -> Counts:
@@ -96,7 +86,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
             stack.callback(journal.close)
         output = _output(stack, out)
         report_path, report = _report(stack, plan, out)
-        pipeline = ModelPipeline(engine, Runner(engine, time.sleep), _Silent())
+        pipeline = ModelPipeline(engine, Runner(engine, time.sleep), Unwatched())
         stack.callback(pipeline.close, CLOSE_TIMEOUT)
         assembly.warm_up(pipeline)
         classifier: Classifier = pipeline if journal is None else JournaledClassifier(pipeline, journal)

@@ -67,6 +67,7 @@ _ADVICE: Mapping[int, str] = MappingProxyType(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant it: {topic}",
         KafkaError.GROUP_AUTHORIZATION_FAILED: "grant it: {group}",
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant it: {transactional_id}",
         KafkaError.SASL_AUTHENTICATION_FAILED: "check the user name and password",
         KafkaError._AUTHENTICATION: "check the user name, password and certificates",
         KafkaError.UNKNOWN_TOPIC_OR_PART: "create the topic, or correct its name in the settings",
@@ -110,13 +111,16 @@ def advise(
     topic: str = "TOPIC",
     group: str = "GROUP",
     operation: str = "Read",
+    transactional_id: str = "ID",
     to: Grantee = Grantee(),  # noqa: B008
 ) -> str:
     """One line: what the cluster said and what to do about it; a missing right is to be granted ``to`` somebody."""
     advice = _ADVICE.get(error.code(), "")
     if advice:
         advice = "; " + advice.format(
-            topic=grant_line(to, operation, "topic", topic), group=grant_line(to, "Read", "group", group)
+            topic=grant_line(to, operation, "topic", topic),
+            group=grant_line(to, "Read", "group", group),
+            transactional_id=grant_line(to, "Write --operation Describe", "transactional-id", transactional_id),
         )
     return f"{error.name()}: {error.str()}{advice}"
 

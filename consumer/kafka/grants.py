@@ -15,7 +15,7 @@ class Grantee(NamedTuple):
     principal: str = UNKNOWN_PRINCIPAL
 
 
-def grant_line(to: Grantee, operation: str, kind: Literal["topic", "group"], name: str) -> str:
+def grant_line(to: Grantee, operation: str, kind: Literal["topic", "group", "transactional-id"], name: str) -> str:
     """A line for the shell."""
     at = f"--bootstrap-server {to.bootstrap} " if to.bootstrap else ""
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -40,10 +40,12 @@ def check_topics(
     give_up: Callable[[], bool],
     sleep: Callable[[float], None],
     group: str | None = None,
+    reads: Collection[str] = ("kafka.input_topic",),
 ) -> None:
     """Ask for every topic (setting name to topic name) until a broker answers, or until ``give_up()``.
 
-    With ``group``, the right to read in that group is asked for too.
+    Those named by ``reads`` will be read, the others written. With ``group``, the right to read in that group is asked
+    for too.
 
     A broker that is away is waited for, however long: it will come back, and restarting this process would not help.
 
@@ -64,11 +66,16 @@ def check_topics(
         before_sleep=say,
         retry_error_callback=lambda state: None,
     )
-    ask(_ask, client, connection, topics, group, heard)
+    ask(_ask, client, connection, topics, reads, group, heard)
 
 
 def _ask(
-    client: AdminClient, connection: Connection, topics: dict[str, str], group: str | None, heard: list[KafkaError]
+    client: AdminClient,
+    connection: Connection,
+    topics: dict[str, str],
+    reads: Collection[str],
+    group: str | None,
+    heard: list[KafkaError],
 ) -> None:
     lines: list[str] = []
     seen: dict[str, str] = {}
@@ -91,26 +98,26 @@ def _ask(
         if found.error is not None:
             if found.error.retriable() and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise _Unreachable(found.error.name())
-            operation = "Read" if setting == "kafka.input_topic" else "Write"
+            operation = "Read" if setting in reads else "Write"
             told = advise(found.error, topic=topic, operation=operation, to=connection.grantee)
             lines.append(f"{setting}={topic}: {told}")
         else:
             seen[setting] = topic
     if cluster.controller_id in cluster.brokers:  # the questions go to the controller, and would wait for one
-        lines += _missing_on_topics(client, connection.grantee, seen) if seen else []
+        lines += _missing_on_topics(client, connection.grantee, seen, reads) if seen else []
         lines += [] if group is None else _missing_in_group(client, connection.grantee, group)
     if lines:
         raise TopicsUnusable(lines)
 
 
-def _missing_on_topics(client: AdminClient, to: Grantee, topics: dict[str, str]) -> list[str]:
+def _missing_on_topics(client: AdminClient, to: Grantee, topics: dict[str, str], reads: Collection[str]) -> list[str]:
     """What we may not do with topics that we can see, as far as the brokers tell; the others tell when it is tried."""
     asked = client.describe_topics(
         TopicCollection(sorted(set(topics.values()))), include_authorized_operations=True, request_timeout=ASK_TIMEOUT
     )
     lines = []
     for setting, topic in topics.items():
-        needed = AclOperation.READ if setting == "kafka.input_topic" else AclOperation.WRITE
+        needed = AclOperation.READ if setting in reads else AclOperation.WRITE
         try:
             allowed = asked[topic].result(ASK_TIMEOUT).authorized_operations
         except (KafkaException, TimeoutError) as error:

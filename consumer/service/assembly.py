@@ -123,8 +123,12 @@ def make_codec(
     engine: LoadedEngine,
     policy: CompiledPolicy,
     judged: Callable[[Judged], None] = lambda judged: None,
+    *,
+    run_id: str | None = None,
 ) -> EventCodec:
     """Decoder, encoder and dead letters; ``judged`` is told what the policy makes of the comments.
+
+    ``run_id`` names a deliberate relabelling.
 
     Raises:
         BadSettings: a field path is wrong.
@@ -140,6 +144,7 @@ def make_codec(
         model_revision=engine.identity.revision,
         app_version=__version__,
         coordinates_only=settings.dead_letters.coordinates_only,
+        run_id=run_id,
     )
     encoder = Encoder(
         activation=engine.activation,
@@ -150,6 +155,7 @@ def make_codec(
         include_text=settings.events.include_text,
         cloudevents=_cloudevents(settings.events),
         judged=judged,
+        run_id=run_id,
     )
     return EventCodec(decoder, encoder, dead_letters)
 
@@ -158,8 +164,8 @@ def _cloudevents(settings: EventSettings) -> CloudEvents | None:
     return CloudEvents(settings.cloudevents_source) if settings.cloudevents == "binary" else None
 
 
-def find_frame(settings: Settings) -> bytes | None:
-    """What stands before every labeled event, asked of the schema registry; ``None`` without one.
+def find_frame(settings: Settings, topic: str) -> bytes | None:
+    """What stands before every labeled event in a topic, asked of the schema registry; ``None`` without one.
 
     Takes some seconds if the registry does not answer.
 
@@ -176,8 +182,7 @@ def find_frame(settings: Settings) -> bytes | None:
     password = None if registry.password is None else registry.password.get_secret_value()
     try:
         with connect(registry.urls, registry.username, password, registry.ssl_ca_location) as client:
-            subject = f"{settings.kafka.output_topic}-value"
-            return frame(find_schema_id(client, subject, render("labeled"), register=registry.auto_register))
+            return frame(find_schema_id(client, f"{topic}-value", render("labeled"), register=registry.auto_register))
     except (RegistryUnusable, ValueError) as error:
         raise BadSettings([f"registry.url: {error}"]) from error
 

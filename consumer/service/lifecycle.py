@@ -57,6 +57,7 @@ class Ending:
         os.set_blocking(self._write_end, False)
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self.asked = False
+        self.signal = 0  # the number of the first one
 
     def install(self) -> None:
         """Take the signals; from the main thread only."""
@@ -88,6 +89,7 @@ class Ending:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        self.signal = number
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
 

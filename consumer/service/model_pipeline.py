@@ -37,6 +37,16 @@ class Watcher(Protocol):
         """The batch is done; ``tally`` is what the runner has counted since it was made."""
 
 
+class Unwatched:
+    """A :class:`Watcher` that takes no notes."""
+
+    def tokenized(self, ticket: int, rows: int, tokens: int, seconds: float) -> None: ...
+
+    def started(self, ticket: int) -> None: ...
+
+    def ran(self, ticket: int, rows: int, tokens: int, seconds: float, tally: Tally) -> None: ...
+
+
 class _Job(NamedTuple):
     ticket: int
     texts: Sequence[str]

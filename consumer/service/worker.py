@@ -131,7 +131,7 @@ class Worker:
         tracing = _open_tracing(settings, metrics, clock)
         checkpoint = assembly.open_checkpoint(settings.model)
         connection = connect(settings, metrics, health, ending)  # a wrong option is told before the model is loaded
-        frame = assembly.find_frame(settings)
+        frame = assembly.find_frame(settings, settings.kafka.output_topic)
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
         policy_recorder = PolicyRecorder(metrics)

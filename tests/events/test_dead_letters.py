@@ -50,7 +50,23 @@ def test_the_headers_say_what_went_wrong_where_and_in_which_version() -> None:
         "model_revision": "r1",
         "app_version": "0.1.0",
         "left_out": [],
+        "origin": None,
+        "run_id": None,
     }
+
+
+def test_a_letter_of_a_relabelling_says_of_which() -> None:
+    message = dead_letters(run_id="again-2026").write(record(), FAILURE)
+    assert DeadLetterHeaders.parse(message.headers).run_id == "again-2026"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "stub"])
+def test_a_record_that_was_sent_back_keeps_its_origin_however_often_it_fails(whole: bool) -> None:
+    headers: Headers = (("dlq.origin", b"comments/3/41"), ("dlq.attempt", b"2"))
+    source = record(headers=headers, offset=9000)
+    message = dead_letters().write(source, FAILURE) if whole else dead_letters().stub(source, FAILURE)
+    parsed = DeadLetterHeaders.parse(message.headers)
+    assert (parsed.origin, parsed.attempt, parsed.source_offset) == ("comments/3/41", 3, 9000)
 
 
 def test_a_record_without_a_timestamp_has_none() -> None:

@@ -116,6 +116,18 @@ def test_text_and_run_are_there_only_when_asked_for(outcome: Outcome) -> None:
     assert asked == {**plain, "text": "hi", "run_id": "again"}
 
 
+@pytest.mark.parametrize("outcome", [labeled(0, 0, 0), Skipped(Comment("c1", ""), "empty")], ids=["labeled", "skipped"])
+def test_an_event_of_a_record_that_was_sent_back_says_what_it_replays(outcome: Outcome) -> None:
+    headers = (("mine", b"1"), ("dlq.origin", b"comments/3/7"), ("dlq.attempt", b"2"))
+    read = LabeledEvent.model_validate(event(encode(outcome, source=record(headers=headers, offset=9000))))
+    assert (read.event_id, read.replay_of, read.attempt) == ("comments/3/9000", "comments/3/7", 3)
+
+
+def test_any_other_event_says_nothing_of_it() -> None:
+    said = event(encode(labeled(0, 0, 0), source=record(headers=(("dlq.attempt", b"2"), ("replay", b"x")))))
+    assert not {"replay_of", "attempt"} & said.keys()
+
+
 class TestThePolicy:
     STRICT: ClassVar[dict[str, Any]] = {
         "labels": {"Cheer": {"action": "hide", "reason": "loud"}},

@@ -185,25 +185,25 @@ class TestSettings:
         with registry(200, b'{"id": 258}', asked) as url:
             flags = ["--registry.url", url, "--registry.username", "team", "--registry.password-file", str(password)]
             settings = load_settings([*NEEDED, *flags, "--registry.auto-register", "true"], {}, "")
-            assert find_frame(settings) == b"\0\0\0\x01\x02"
+            assert find_frame(settings, "labeled-comments") == b"\0\0\0\x01\x02"
         ((path, login, _),) = asked
         assert path.startswith("/subjects/out-value/versions")
         assert login == "Basic " + base64.b64encode(b"team:s3cret").decode()
 
     def test_without_a_registry_there_is_no_frame(self) -> None:
-        assert find_frame(load_settings(NEEDED, {}, "")) is None
+        assert find_frame(load_settings(NEEDED, {}, ""), "labeled-comments") is None
 
     def test_what_is_wrong_names_the_setting(self) -> None:
         with registry(401, answer(401)) as url:
             settings = load_settings([*NEEDED, "--registry.url", url], {}, "")
             with pytest.raises(BadSettings, match=r"^registry\.url: the registry refuses the login"):
-                find_frame(settings)
+                find_frame(settings, "labeled-comments")
 
     def test_a_missing_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "consumer.kafka.schema_registry", None)
         settings = load_settings([*NEEDED, "--registry.url", "https://r:1"], {}, "")
         with pytest.raises(BadSettings, match=r"comment-consumer\[registry\]"):
-            find_frame(settings)
+            find_frame(settings, "labeled-comments")
 
     @pytest.mark.parametrize(
         ("flags", "said"),
