@@ -185,7 +185,7 @@ class TestSettings:
         with registry(200, b'{"id": 258}', asked) as url:
             flags = ["--registry.url", url, "--registry.username", "team", "--registry.password-file", str(password)]
             settings = load_settings([*NEEDED, *flags, "--registry.auto-register", "true"], {}, "")
-            assert find_frame(settings, "labeled-comments") == b"\0\0\0\x01\x02"
+            assert find_frame(settings, "out") == b"\0\0\0\x01\x02"
         ((path, login, _),) = asked
         assert path.startswith("/subjects/out-value/versions")
         assert login == "Basic " + base64.b64encode(b"team:s3cret").decode()
