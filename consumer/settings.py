@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consumer.classifier.preprocessing import preset
+from consumer.settings_catch_up import CatchUpSettings
 from consumer.settings_kafka import Group, KafkaSettings
 
 
@@ -324,6 +325,7 @@ class Settings(AnySettings):
     batch: BatchSettings = BatchSettings()
     flow: FlowSettings = FlowSettings()
     delivery: DeliverySettings = DeliverySettings()
+    catch_up: CatchUpSettings = CatchUpSettings()
     cache: CacheSettings = CacheSettings()
     policy: PolicySettings = PolicySettings()
     events: EventSettings = EventSettings()

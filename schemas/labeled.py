@@ -76,12 +76,13 @@ class LabeledEvent(Event):
     )
     comment_id: str = Field(min_length=1, description="The comment's id.")
     status: Literal["labeled", "skipped"] = Field(
-        description="labeled: the model read it. skipped: there was nothing for the model to read; see skip_reason."
+        description="labeled: the model read it. skipped: it did not, for the reason in skip_reason."
     )
     skip_reason: str | None = Field(
         default=None,
         min_length=1,
-        description="Only when skipped: why. Known: empty (nothing left after preprocessing). Expect new ones.",
+        description="Only when skipped: why. Known: empty (nothing left after preprocessing), too_old "
+        "(written longer ago than the operator wants labeled). Expect new ones.",
     )
     labels: list[LabelScore] = Field(
         description="Every label the model has, in the model's order, flagged or not; empty when skipped."

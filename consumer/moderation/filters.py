@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EMPTY = "empty"
+TOO_OLD = "too_old"
 
 
 def skip_reason(text: str) -> str | None:

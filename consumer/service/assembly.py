@@ -89,6 +89,8 @@ def make_codec(settings: Settings, checkpoint: Checkpoint, engine: LoadedEngine,
         max_tokens=engine.max_tokens,
         max_bytes=settings.events.max_bytes,
         mapping=map_fields(settings.events),
+        max_age=settings.catch_up.max_age,
+        wall_clock=time.time,
     )
     dead_letters = DeadLetters(
         model_revision=engine.identity.revision,

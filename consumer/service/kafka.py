@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Generic
 
@@ -18,12 +19,13 @@ from consumer.kafka.config import ConfigError, admin_config
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.errors import find_kafka_error
 from consumer.kafka.producer import KafkaSink
-from consumer.kafka.settings import Connection, Membership, Outputs, StartPosition
+from consumer.kafka.settings import CatchUp, Connection, Membership, Outputs, StartPosition
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
 from consumer.service.metrics import Metrics
 from consumer.settings import Settings
+from consumer.settings_catch_up import CatchUpSettings
 from consumer.settings_kafka import KafkaSettings
 from consumer.settings_loading import BadSettings
 
@@ -40,7 +42,7 @@ def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, endin
         BadSettings: librdkafka refuses an option.
     """
     try:
-        return KafkaConnection(settings.kafka, metrics, health, ending)
+        return KafkaConnection(settings.kafka, metrics, health, ending, catch_up_of(settings.catch_up))
     except ConfigError as error:
         raise BadSettings([f"kafka.extra: {error}"]) from None
     except KafkaException as error:
@@ -51,13 +53,20 @@ def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, endin
 class KafkaConnection:
     """Implements :class:`consumer.service.worker.Connection`."""
 
-    def __init__(self, settings: KafkaSettings, metrics: Metrics, health: Health, ending: Ending) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        metrics: Metrics,
+        health: Health,
+        ending: Ending,
+        catch_up: CatchUp | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._health = health
         self._ending = ending
         self._connection = connection_of(settings)
-        self.source = KafkaSource(self._connection, membership_of(settings))
+        self.source = KafkaSource(self._connection, replace(membership_of(settings), catch_up=catch_up))
         self._kafka_sink: KafkaSink[Row] = KafkaSink(
             self._connection, Outputs(settings.output_topic, settings.dead_letter_topic)
         )
@@ -189,6 +198,11 @@ def membership_of(settings: KafkaSettings) -> Membership:
         start=start_of(settings.start_position),
         out_of_range=settings.out_of_range,
     )
+
+
+def catch_up_of(settings: CatchUpSettings) -> CatchUp | None:
+    """How partitions that are far behind are caught up with; ``None``: as all others."""
+    return CatchUp(settings.behind, settings.chunk) if settings.order == "newest_first" else None
 
 
 def start_of(position: str | datetime) -> StartPosition:

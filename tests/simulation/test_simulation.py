@@ -32,6 +32,8 @@ MUST_HAPPEN = {
     *("out of memory", "transient model error", "broken model", "stopped by ModelBroken"),
     *("source failed", "stopped by SourceFailed"),
     *("publish again", "acknowledgement withheld", "labeled too large", "dead_letter too large"),
+    *("divided", "divided with something done", "gap at a seam", "backlog read", "metadata dropped"),
+    *("crash in a catch-up", "lost in a catch-up", "revoked in a catch-up"),
     *("labeled", "skipped", "tombstone", "dead:decode", "dead:model", "dead:publish", "stub", "duplicate"),
 }
 
@@ -42,6 +44,7 @@ def history(world: World) -> str:
     seen = [
         sorted(broker.visible.items()),
         sorted(broker.committed.items()),
+        sorted(broker.metadata.items()),
         sorted(broker.duplicates.items()),
         sorted(world.happened.items()),
         broker.generation,
