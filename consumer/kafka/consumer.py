@@ -7,11 +7,9 @@ Traps this file answers (each has a test in ``tests/kafka``):
 * ``consume(n, t)`` sits out ``t`` unless ``n`` records come: the first record is awaited with ``poll(t)``, the rest
   taken with ``consume(n - 1, 0)``.
 * Header names that are not UTF-8: see :mod:`consumer.kafka.received`. Partitions without a valid position: see
-  :mod:`consumer.kafka.positions`.
-* ``pause`` survives a revoke and the next assignment: the wanted state is set anew after each.
+  :mod:`consumer.kafka.positions`. Pauses, and beginning elsewhere than the client would: see
+  :mod:`consumer.kafka.ownership`.
 * Fatal errors arrive as messages that do not say so.
-* The client would begin at the committed offset before anybody could say otherwise: where partitions may have to be
-  divided, it is told to begin at the end, waits there paused, and what it brings until then is thrown away.
 * A revoke that comes after ``max.poll.interval.ms`` was overrun may hide that the partitions are lost (librdkafka
   #5604): then it is treated as lost.
 """
@@ -25,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.errors import SourceFailed
@@ -39,14 +37,14 @@ from consumer.kafka.config import consumer_config
 from consumer.kafka.counts import SourceCounts
 from consumer.kafka.divisions import Divider
 from consumer.kafka.errors import Severity, advise, severity_of
+from consumer.kafka.ownership import Ownership
 from consumer.kafka.positions import LOOKUP_TIMEOUT, Found, Positions
 from consumer.kafka.received import partition_of, record_of
 from consumer.kafka.settings import Connection, Membership
 
-log = structlog.get_logger()
-
-
 BACKLOG_WAIT = 0.005  # seconds to wait for live records while there is a backlog to look at
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -75,12 +73,10 @@ class KafkaSource:
             divider = Divider(self._consumer, membership.catch_up, time.time, LOOKUP_TIMEOUT)
         self._positions = Positions(self._consumer, membership, clock, divider)
         self._divides = divider is not None
-        self._undecided: set[Partition] = set()  # assigned, and not known yet whether they are divided
+        self._owned = Ownership(self._consumer)
         self._backlog = Backlog(connection, membership, clock)
         self._listener: RebalanceListener | None = None
-        self._paused = False
         self._pending = _Rebalance()
-        self._owned: dict[Partition, TopicPartition] = {}
         self._polled_at = clock()
         self.joined = False
 
@@ -117,12 +113,12 @@ class KafkaSource:
     @property
     def partitions(self) -> Sequence[Partition]:
         """The partitions owned now."""
-        return tuple(self._owned)
+        return self._owned.partitions
 
     def lag(self) -> Mapping[Partition, int]:
         """Records of each owned partition that were not read yet, as far as known without asking."""
         lags = {}
-        for position in self._consumer.position(list(self._owned.values())) if self._owned else ():
+        for position in self._owned.positions:
             _, high = self._consumer.get_watermark_offsets(position, cached=True)
             if high >= 0 and position.offset >= 0:
                 partition = Partition(position.topic, position.partition)
@@ -146,16 +142,11 @@ class KafkaSource:
 
     def pause(self) -> None:
         """See :meth:`consumer.delivery.ports.Source.pause`."""
-        self._paused = True
-        if self._owned:
-            self._consumer.pause(list(self._owned.values()))
+        self._owned.pause()
 
     def resume(self) -> None:
         """See :meth:`consumer.delivery.ports.Source.resume`."""
-        self._paused = False
-        decided = [where for partition, where in self._owned.items() if partition not in self._undecided]
-        if decided:
-            self._consumer.resume(decided)
+        self._owned.resume()
 
     # ---- Polling -------------------------------------------------------------------------------------------------
 
@@ -167,7 +158,7 @@ class KafkaSource:
             error = message.error()
             if error is not None:
                 self._judge(message, error)
-            elif not self._undecided or partition_of(message) not in self._undecided:
+            elif not self._owned.waiting or partition_of(message) not in self._owned.waiting:
                 record = record_of(message)
                 self.counts.headers_unreadable += record.headers is None
                 records.append(record)
@@ -180,7 +171,7 @@ class KafkaSource:
         assert self._listener is not None
         for partition, chunk in self._backlog.passed():
             self._listener.passed(partition, chunk)
-        if self._paused:
+        if self._owned.paused:
             return self._receive_live(limit, timeout)
         older = self._backlog.take(min(turn.share, limit))
         records = []
@@ -199,7 +190,7 @@ class KafkaSource:
             if first is None:
                 return []
             self._pending.gone.clear()
-            rest = self._consumer.consume(limit - 1, 0) if limit > 1 and not self._paused else []
+            rest = self._consumer.consume(limit - 1, 0) if limit > 1 and not self._owned.paused else []
         except BaseException as error:
             raise SourceFailed(
                 f"reading {self._membership.topic} failed ({type(error).__name__}); records taken but not yet seen "
@@ -222,27 +213,15 @@ class KafkaSource:
                     f"{partition.topic}/{partition.number}: what is read live is not in the log any more; restart the "
                     "process: it goes on from the committed offset"
                 )
-            if partition in self._owned and partition not in self._undecided:  # else its next owner asks again
+            if partition in self._owned and partition not in self._owned.waiting:  # else its next owner asks again
                 self._positions.look_for(partition)
             return
         self.counts.error_events += 1
         log.warning("kafka consumer event", error=error.name(), detail=error.str())
 
     def _begin(self, found: Found) -> None:
-        # Not seek(): after an error the client keeps no fetch state to move. A new assignment of the one partition
-        # makes it, and both protocols that we use take assignments piecewise.
         partition, division = found.partition, found.division
-        offset = found.offset if division is None else division.live
-        here = TopicPartition(partition.topic, partition.number)
-        try:
-            self._consumer.incremental_unassign([here])
-            self._consumer.incremental_assign([TopicPartition(partition.topic, partition.number, offset)])
-            self._undecided.discard(partition)
-            self._set_pause([here])
-        except KafkaException as error:
-            raise SourceFailed(
-                f"{partition.topic}/{partition.number} cannot be read from offset {offset}; restart the process"
-            ) from error
+        self._owned.begin(partition, found.offset if division is None else division.live)
         if division is not None:
             self._divide(partition, division)
         if found.begins:
@@ -279,13 +258,8 @@ class KafkaSource:
     def _assign(self, partitions: list[Partition]) -> None:
         self.joined = True
         self._brokers.heard()
-        for partition in partitions:
-            self._owned[partition] = TopicPartition(partition.topic, partition.number)
+        (self._owned.gain_waiting if self._divides else self._owned.gain)(partitions)
         self._pending.assigned += partitions
-        if self._divides:
-            at_the_end = [TopicPartition(p.topic, p.number, OFFSET_END) for p in partitions]
-            self._consumer.incremental_assign(at_the_end)
-            self._undecided.update(partitions)
         assert self._listener is not None
         self._listener.assigned(partitions)
 
@@ -304,10 +278,9 @@ class KafkaSource:
 
     def _forget(self, partitions: list[Partition]) -> None:
         self._pending.gone.update(partitions)
-        self._undecided.difference_update(partitions)
+        self._owned.forget(partitions)
         self._commits.forget(partitions)
         for partition in partitions:
-            self._owned.pop(partition, None)
             self._positions.forget(partition)
             self._backlog.forget(partition)
 
@@ -318,16 +291,9 @@ class KafkaSource:
             raise SourceFailed(
                 f"a rebalance could not be handled ({type(pending.error).__name__}); restart the process"
             ) from pending.error
-        gained = [self._owned[partition] for partition in pending.assigned if partition in self._owned]
-        if gained and self._divides:
-            self._consumer.pause(gained)
-            for where in gained:
-                self._positions.look_for(Partition(where.topic, where.partition), new=True)
-        elif gained:
-            self._set_pause(gained)
-
-    def _set_pause(self, partitions: list[TopicPartition]) -> None:
-        (self._consumer.pause if self._paused else self._consumer.resume)(partitions)
+        self._owned.settle(pending.assigned)
+        for partition in self._owned.waiting.intersection(pending.assigned):
+            self._positions.look_for(partition, new=True)
 
     def _close(self) -> None:
         for step in (self._commits.finish, self._consumer.close, self._backlog.close):
