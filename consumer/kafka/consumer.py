@@ -120,9 +120,12 @@ class KafkaSource:
         lags = {}
         for position in self._owned.positions:
             _, high = self._consumer.get_watermark_offsets(position, cached=True)
+            partition = Partition(position.topic, position.partition)
+            backlog = self._backlog.left(partition)
             if high >= 0 and position.offset >= 0:
-                partition = Partition(position.topic, position.partition)
-                lags[partition] = max(0, high - position.offset) + self._backlog.left(partition)
+                lags[partition] = max(0, high - position.offset) + backlog
+            elif backlog:  # nothing was read live yet
+                lags[partition] = backlog
         return lags
 
     # ---- The port ------------------------------------------------------------------------------------------------

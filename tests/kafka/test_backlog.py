@@ -64,9 +64,10 @@ def test_new_records_come_beside_the_backlog_and_that_newest_chunk_first(broker:
     assert take(source, lambda _: where in notes.divisions, BacklogLimits(0, 0)) == []
     assert notes.divisions[where] == Division(0, 25, (), 10)
     assert source.counts.divided == 1
+    assert source.lag() == {where: 25}, "the backlog is part of the lag"
     produce(broker.bootstrap, topics.input, numbered(*range(25, 30)))
     assert take(source, lambda got: len(got) == 5, BacklogLimits(0, 0)) == [25, 26, 27, 28, 29]
-    assert source.lag() == {where: 25}, "the backlog is part of the lag"
+    assert source.lag() == {where: 25}
     assert take(source, lambda got: len(got) == 25) == [*range(15, 25), *range(5, 15), *range(5)]
     take(source, lambda _: len(notes.chunks) == 3)
     assert notes.chunks == [(where, Span(15, 25)), (where, Span(5, 15)), (where, Span(0, 5))]
