@@ -164,6 +164,8 @@ def test_a_backlog_that_is_done_before_anything_came_live_leaves_the_offset_at_t
     tracker.complete(assignment, 5)
     tracker.passed(P0, Span(4, 10))
     assert list(tracker.moved()) == [(P0, Watermark(10, None))]
+    with pytest.raises(SourceFailed, match="arrived after 9"):
+        assignment.receive(6, 3)
     assignment.receive(10, 3)
     tracker.complete(assignment, 10)
     assert list(tracker.moved()) == [(P0, Watermark(11, 3))]
