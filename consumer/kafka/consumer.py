@@ -156,12 +156,13 @@ class KafkaSource:
     def _receive_live(self, limit: int, timeout: float) -> list[Record]:
         messages = self._poll(limit, timeout)
         self._after_rebalance()
+        waiting = self._owned.waiting
         records = []
         for message in messages:
             error = message.error()
             if error is not None:
                 self._judge(message, error)
-            elif not self._owned.waiting or partition_of(message) not in self._owned.waiting:
+            elif not waiting or partition_of(message) not in waiting:
                 record = record_of(message)
                 self.counts.headers_unreadable += record.headers is None
                 records.append(record)
@@ -177,12 +178,11 @@ class KafkaSource:
         if self._owned.paused:
             return self._receive_live(limit, timeout)
         older = self._backlog.take(min(turn.share, limit))
-        records = []
-        if len(older) < limit:
-            wait = 0.0 if older else min(timeout, BACKLOG_WAIT)
-            records = self._receive_live(limit - len(older), wait)
+        records = self._receive_live(limit - len(older), 0.0) if len(older) < limit else []
         older = [record for record in older if record.partition in self._backlog]  # else it moved on in that poll
         older += self._backlog.take(min(turn.spare, limit - len(older) - len(records)))
+        if not older and not records and timeout > 0:
+            return self._receive_live(limit, min(timeout, BACKLOG_WAIT))
         self.counts.headers_unreadable += sum(record.headers is None for record in older)
         return records + older
 

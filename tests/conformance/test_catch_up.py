@@ -38,10 +38,8 @@ NEWEST_FIRST: dict[str, object] = {
 
 
 def comments(prefix: str = "c") -> Iterator[bytes]:
-    return (
-        json.dumps({"id": f"{prefix}{number}", "text": f"加油{prefix}{number}"}).encode()
-        for number in itertools.count()
-    )
+    names = (f"{prefix}{number}" for number in itertools.count())
+    return (json.dumps({"id": name, "text": f"加油{name}"}).encode() for name in names)
 
 
 def have_a_backlog(broker: Broker, topics: Topics) -> None:
