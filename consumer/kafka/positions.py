@@ -79,11 +79,11 @@ class Positions:
             except KafkaException as failed:
                 self._wanted[partition] = self._clock() + LOOKUP_BACKOFF
                 self._raise_if_final(partition, failed)
-            else:
-                del self._wanted[partition]
-                self._new.discard(partition)
-                self._begun[partition] = found.offset
-                yield found
+                return  # each unanswered question takes its time, and there may be many partitions: one a call
+            del self._wanted[partition]
+            self._new.discard(partition)
+            self._begun[partition] = found.offset
+            yield found
 
     def _raise_if_final(self, partition: Partition, failed: KafkaException) -> None:
         error = find_kafka_error(failed)

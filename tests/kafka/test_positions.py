@@ -115,6 +115,22 @@ def test_silence_is_no_answer_and_is_asked_again_later(silence: dict[str, object
     assert list(found.found()) == [Found(WHERE, 15)]
 
 
+def test_only_one_question_goes_unanswered_a_call_and_other_partitions_are_asked_for_next() -> None:
+    """Each takes seconds, and while they last nobody polls: a hundred would lose the membership."""
+    now = [100.0]
+    answers = Answers(committed=failure(KafkaError._TIMED_OUT))
+    found = positions(answers, lambda: now[0])
+    others = [Partition("comments", number) for number in (4, 5)]
+    for other in others:
+        found.look_for(other)
+    assert list(found.found()) == []
+    assert answers.asked == 1
+    answers.committed_offset = NONE
+    assert list(found.found()) == [Found(other, 10) for other in others]
+    now[0] += LOOKUP_BACKOFF
+    assert list(found.found()) == [Found(WHERE, 10)]
+
+
 def test_a_refusal_stops_and_names_the_remedy() -> None:
     found = positions(Answers(committed=failure(KafkaError.GROUP_AUTHORIZATION_FAILED)))
     with pytest.raises(SourceFailed, match=r"comments/3.*kafka-acls .*--group readers"):
