@@ -119,12 +119,12 @@ class Backlog:
                 continue
             partition = partition_of(message)
             reading = self._readings.get(partition)
-            if reading is None or reading.chunk is None or partition in ended:
+            if reading is None or reading.chunk is None:
                 continue
             offset = message.offset()
             assert offset is not None
             if offset >= reading.chunk.end:
-                ended.add(partition)
+                ended.add(partition)  # the next chunk is begun after this loop: what follows here is beyond, too
             elif event is None:
                 reading.position = offset + 1
                 records.append(record_of(message))

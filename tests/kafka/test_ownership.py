@@ -213,6 +213,14 @@ class BacklogToCome:
         self._readings.discard(partition)
 
 
+def test_what_comes_before_it_is_known_where_to_begin_is_thrown_away() -> None:
+    """It is read again from where the partition is then begun; delivered now, it would come twice or out of order."""
+    source = scripted_source(0, 1)
+    source._owned.waiting.add(Partition("in", 0))
+    source._consumer = Scripted(Taken(0, 5), [Taken(1, 7), Taken(0, 6)])  # type: ignore[assignment]
+    assert [(r.partition.number, r.offset) for r in source.receive(10, 0)] == [(1, 7)]
+
+
 def test_a_live_position_that_is_gone_from_the_log_in_a_catch_up_ends_the_process() -> None:
     """Beginning elsewhere would leave a hole above the backlog; a restart divides anew, by the settings."""
     source = scripted_source(0)
