@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from consumer.classifier.preprocessing import preset
 from consumer.events.mapping import check_overrides
 from consumer.events.shipped import check_name
+from consumer.settings_catch_up import CatchUpSettings
 from consumer.settings_kafka import Group, KafkaSettings
 from consumer.settings_registry import RegistrySettings
 
@@ -425,6 +426,7 @@ class Settings(AnySettings):
     batch: BatchSettings = BatchSettings()
     flow: FlowSettings = FlowSettings()
     delivery: DeliverySettings = DeliverySettings()
+    catch_up: CatchUpSettings = CatchUpSettings()
     cache: CacheSettings = CacheSettings()
     policy: PolicySettings = PolicySettings()
     events: EventSettings = EventSettings()

@@ -90,14 +90,14 @@ class LabeledEvent(Event):
         "of the record, or the event_id if it has none.",
     )
     status: Literal["labeled", "skipped"] = Field(
-        description="labeled: the model read it. skipped: there was nothing for the model to read; see skip_reason."
+        description="labeled: the model read it. skipped: it did not, for the reason in skip_reason."
     )
     skip_reason: str | None = Field(
         default=None,
         min_length=1,
-        description="Only when skipped: why. Known: empty (nothing left after preprocessing), deleted (the input "
-        "announces that this comment was deleted), other_kind (the input says of itself that it is no comment, but a "
-        "new subscriber or the like). Expect new ones.",
+        description="Only when skipped: why. Known: empty (nothing left after preprocessing), too_old (written longer "
+        "ago than the operator wants labeled), deleted (the input announces that this comment was deleted), other_kind "
+        "(the input says of itself that it is no comment, but a new subscriber or the like). Expect new ones.",
     )
     labels: list[LabelScore] = Field(
         description="Every label the model has, in the model's order, flagged or not; empty when skipped."

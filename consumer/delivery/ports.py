@@ -9,7 +9,9 @@ import enum
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.records import Decoded, Failure, Message, ModelIdentity, Outcome, Partition, Record, Verdict
+from consumer.delivery.spans import Division, Span
 
 ReceiptT = TypeVar("ReceiptT")
 
@@ -29,22 +31,32 @@ class RebalanceListener(Protocol):
 
     def lost(self, partitions: Sequence[Partition]) -> None: ...
 
+    def divided(self, partition: Partition, division: Division) -> None:
+        """An assigned partition has a backlog; told before anything of it is delivered."""
+
+    def passed(self, partition: Partition, chunk: Span) -> None:
+        """All there is in a chunk of the backlog was returned by earlier calls of :meth:`Source.receive`."""
+
 
 class Source(Protocol):
     """The input topic, as a member of the consumer group sees it."""
 
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
+    def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
         """Return at most ``limit`` records, waiting at most ``timeout`` seconds for the first one.
 
-        Calls the rebalance listener when the assignment changes. While paused it returns nothing.
+        Calls the rebalance listener when the assignment changes. While paused it returns nothing. ``backlog`` says how
+        many of them may come from the backlogs of divided partitions.
 
         Raises:
             SourceFailed: the consumer is fenced, misconfigured, or may have lost records on the way.
         """
         ...
 
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
-        """Note that ``offset`` is the next to read; it is committed soon after, and before the partition moves on."""
+    def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
+        """Note that ``offset`` is the next to read; it is committed soon after, and before the partition moves on.
+
+        With it is noted, as far as there is room for it, what is done ``above``: the next owner does not read that.
+        """
         ...
 
     def pause(self) -> None:

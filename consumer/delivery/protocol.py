@@ -17,6 +17,9 @@ At-least-once, in this order; the numbers stand at the code below:
 A revoke (and the drain at the end, which is a revoke of everything) drops what was not started, waits for what
 was, under one deadline, stores, and only then fences the epoch. Lost partitions are fenced at once.
 
+A divided partition (see :mod:`consumer.delivery.spans`) is read in two parts at once: then nothing overtakes inside
+each part, and step 9 stores with the offset what is done above it.
+
 No Kafka, no model, no threads and no clock of its own: all of that comes through :mod:`consumer.delivery.ports`.
 """
 
@@ -25,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from consumer.delivery.backlog import BacklogTurns
 from consumer.delivery.batcher import Batcher, BatchPolicy, ClosedBatch
 from consumer.delivery.dead_letter_limits import DeadLetterLimits
 from consumer.delivery.deadline import Deadline
@@ -45,6 +49,7 @@ from consumer.delivery.records import (
 )
 from consumer.delivery.results import ResultCache, result_key
 from consumer.delivery.row import Row
+from consumer.delivery.spans import Division, Span
 from consumer.delivery.tracker import Progress, Tracker
 
 QUEUE_OF_TWO = 2  # batches with the model at once: one running, one tokenised and ready
@@ -53,6 +58,7 @@ POLL_BUSY = 0.002  # seconds to wait for input while acknowledgements are due an
 POLL_IDLE = 0.05  # seconds to wait for input while nothing is in flight
 AWAIT_MODEL = 0.01  # seconds to wait for the model at once, when it has a batch and no input is there
 DRAIN_POLL = 0.01  # seconds between looks while a revoke waits
+BACKLOG_LINE = 2  # batches in line up to which backlogs are taken in: a live comment waits behind these at the most
 MAX_ATTEMPTS = 10  # times one message is handed to the sink; the sink itself outlasts any broker outage
 
 
@@ -99,6 +105,7 @@ class DeliveryProtocol:
         self._follower = follower or Follower()
         self._revoke_timeout = revoke_timeout
         self._tracker = Tracker()
+        self._turns = BacklogTurns(BACKLOG_LINE * batching.max_rows)
         self._submitted: dict[int, _Submitted] = {}
         self._ticket = 0
         self._stopped: DeliveryStopped | None = None
@@ -154,13 +161,20 @@ class DeliveryProtocol:
     def _receive(self) -> bool:
         """Take input in; return whether there was any."""
         wait = 0.0 if self._submitted else POLL_BUSY if self._flow.records else POLL_IDLE
-        received = self._source.receive(max(1, min(POLL_RECORDS, self._flow.room)), wait)
+        limit = max(1, min(POLL_RECORDS, self._flow.room))
+        if self._tracker.divided:
+            received = self._source.receive(limit, wait, self._turns.limits(len(self._batcher)))
+        else:
+            received = self._source.receive(limit, wait)
         self._raise_if_stopped()
         if not received:
             return False
         # A record of a partition that moved on during the very same poll belongs to its next owner.
         owned = [(r, a) for r in received if (a := self._tracker.find(r.partition)) is not None]
         records = [record for record, _ in owned]
+        if self._tracker.divided:
+            backlog = sum(assignment.is_backlog(record.offset) for record, assignment in owned)
+            self._turns.took(len(owned) - backlog, backlog)
         now = self._clock()
         rows = []
         for (record, assignment), decoded in zip(owned, self._codec.decode(records), strict=True):
@@ -310,7 +324,7 @@ class DeliveryProtocol:
     def _store(self) -> None:
         stored = []
         for partition, watermark in self._tracker.moved():
-            self._source.store(partition, watermark.offset, watermark.leader_epoch)
+            self._source.store(partition, *watermark)
             stored.append((partition, watermark.offset))
         if stored:
             self._follower.stored(stored)
@@ -343,6 +357,14 @@ class DeliveryProtocol:
         self._observer.rebalanced("lost", len(partitions))
         self._tracker.fence(partitions)
         self._drop_not_started(self._closed)
+
+    def divided(self, partition: Partition, division: Division) -> None:
+        """Track a partition in two parts."""
+        self._tracker.divide(partition, division)
+
+    def passed(self, partition: Partition, chunk: Span) -> None:
+        """A chunk of a backlog has no more records than were received."""
+        self._tracker.passed(partition, chunk)
 
     def _release(self, partitions: Sequence[Partition], deadline: Deadline) -> bool:
         """Drop what was not started, await what was, store, fence. A failure on the way is raised by the next step."""

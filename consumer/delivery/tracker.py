@@ -2,6 +2,9 @@
 
 The committed offset of a partition is the one after the longest completed prefix of *received* offsets. Offsets are
 not assumed to be dense: compaction and transaction markers leave gaps, and a gap is nothing to wait for.
+
+A partition that is far behind may be divided (see :mod:`consumer.delivery.spans`): then live reading and a backlog
+below it go on side by side, and what is complete above the committed offset is stored with it.
 """
 
 from __future__ import annotations
@@ -10,15 +13,21 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from consumer.delivery.backlog import BacklogProgress
 from consumer.delivery.errors import SourceFailed
 from consumer.delivery.records import Partition
+from consumer.delivery.spans import Division, Span
 
 
 class Watermark(NamedTuple):
-    """The next offset to read once everything below it is done, and the leader epoch it was read under."""
+    """The next offset to read once everything below it is done, and the leader epoch it was read under.
+
+    ``above`` is what is done beyond it, while a backlog is caught up with.
+    """
 
     offset: int
     leader_epoch: int | None
+    above: tuple[Span, ...] = ()
 
 
 class Progress(NamedTuple):
@@ -42,10 +51,14 @@ class Assignment:
     """One partition during one assignment epoch. Rows keep a reference to it: it *is* their epoch.
 
     ``outstanding`` counts rows that were received and neither completed nor dropped. A dropped row stays incomplete
-    for ever, so the watermark never passes it.
+    for ever, so the watermark never passes it. ``watermark`` is that of live reading, which is all there is unless
+    there is a backlog; :meth:`position` is what may be committed.
     """
 
-    __slots__ = ("_incomplete", "_newest_ms", "_received", "epoch", "fenced", "outstanding", "partition", "watermark")
+    __slots__ = (
+        *("_backlog", "_incomplete", "_newest_ms", "_received"),
+        *("epoch", "fenced", "outstanding", "partition", "watermark"),
+    )
 
     def __init__(self, partition: Partition, epoch: int) -> None:
         self.partition = partition
@@ -56,6 +69,7 @@ class Assignment:
         self._received: deque[_Received] = deque()
         self._newest_ms: int | None = None
         self._incomplete: set[int] = set()
+        self._backlog: BacklogProgress | None = None
 
     @property
     def head(self) -> int | None:
@@ -64,11 +78,14 @@ class Assignment:
 
     @property
     def progress(self) -> Progress:
-        """How far it is; a dropped row counts as not complete."""
-        if not self._received:
-            return Progress(newest_timestamp_ms=self._newest_ms)
-        oldest = self._received[0]
-        return Progress(oldest.received_at, oldest.timestamp_ms, self._newest_ms)
+        """How far it is; a dropped row counts as not complete. A backlog is as old as what was seen of it so far."""
+        oldest = self._received[0] if self._received else None
+        at = [] if oldest is None else [oldest.received_at]
+        written = [] if oldest is None or oldest.timestamp_ms is None else [oldest.timestamp_ms]
+        if self._backlog is not None:
+            at += self._backlog.received_at
+            written += [] if self._backlog.oldest_ms is None else [self._backlog.oldest_ms]
+        return Progress(min(at, default=None), min(written, default=None), self._newest_ms)
 
     def receive(
         self, offset: int, leader_epoch: int | None, received_at: float = 0.0, timestamp_ms: int | None = None
@@ -78,6 +95,10 @@ class Assignment:
         Raises:
             SourceFailed: the log went back, so an earlier completed prefix means nothing any more.
         """
+        if self._backlog is not None and offset < self._backlog.live:
+            self._backlog.receive(offset, leader_epoch, received_at, timestamp_ms)
+            self.outstanding += 1
+            return
         last = self._received[-1].offset if self._received else self.watermark.offset - 1 if self.watermark else -1
         if offset <= last:
             raise SourceFailed(
@@ -93,6 +114,9 @@ class Assignment:
         """Mark an offset complete; return whether the watermark moved. Late news of a fenced epoch changes nothing."""
         if self.fenced:
             return False
+        if self._backlog is not None and offset < self._backlog.live:
+            self.outstanding -= 1
+            return self._backlog.complete(offset)
         self._incomplete.remove(offset)  # KeyError: completed twice, or never received
         self.outstanding -= 1
         moved = False
@@ -105,6 +129,41 @@ class Assignment:
     def drop(self) -> None:
         """Give one row up: it will be read again by whoever owns the partition next."""
         self.outstanding -= 1
+
+    # ---- While there is a backlog --------------------------------------------------------------------------------
+
+    @property
+    def divided(self) -> bool:
+        """Whether there is a backlog below what is read live."""
+        return self._backlog is not None
+
+    def is_backlog(self, offset: int) -> bool:
+        """Whether this offset is read as part of a backlog."""
+        return self._backlog is not None and offset < self._backlog.live
+
+    def divide(self, division: Division) -> None:
+        """Read on in two parts from now on. Nothing was received yet."""
+        assert not self._received
+        assert self.watermark is None
+        self._backlog = BacklogProgress(self.partition, division)
+
+    def passed(self, span: Span) -> None:
+        """A chunk of the backlog was read to its end."""
+        assert self._backlog is not None
+        self._backlog.passed(span)
+
+    def position(self) -> Watermark | None:
+        """What may be committed now; ``None``: nothing is complete yet. A backlog that is complete ends here."""
+        if self._backlog is None:
+            return self.watermark
+        live = self.watermark
+        covered = self._backlog.covered(live.offset if live else None, live.leader_epoch if live else None)
+        position = Watermark(*covered)
+        if self._backlog.finished:
+            assert not position.above
+            self._backlog = None
+            self.watermark = position
+        return position
 
 
 class Tracker:
@@ -152,9 +211,25 @@ class Tracker:
         if assignment.complete(offset):
             self._moved[assignment.partition] = assignment
 
+    @property
+    def divided(self) -> bool:
+        """Whether any partition has a backlog."""
+        return any(assignment.divided for assignment in self._assignments.values())
+
+    def divide(self, partition: Partition, division: Division) -> None:
+        """A partition just assigned is read in two parts."""
+        self._assignments[partition].divide(division)
+
+    def passed(self, partition: Partition, span: Span) -> None:
+        """A chunk of a partition's backlog was read to its end."""
+        assignment = self._assignments[partition]
+        assignment.passed(span)
+        self._moved[partition] = assignment
+
     def moved(self) -> Iterator[tuple[Partition, Watermark]]:
         """The watermarks that moved since the last call."""
         moved, self._moved = self._moved, {}
         for partition, assignment in moved.items():
-            assert assignment.watermark is not None
-            yield partition, assignment.watermark
+            position = assignment.position()
+            assert position is not None
+            yield partition, position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -13,7 +14,7 @@ from consumer.delivery.records import Comment, Decoded, Failure, Headers, Record
 from consumer.events.mapping import DELETED, OTHER_KIND, FieldMapping, Kind, as_name
 from consumer.events.paths import JsonObject
 from consumer.events.traceparent import read_traceparent
-from consumer.moderation.filters import skip_reason
+from consumer.moderation.filters import TOO_OLD, skip_reason
 from schemas.comment import CommentEvent
 
 MAX_CHARS: Final = 10_000
@@ -35,6 +36,9 @@ class Decoder:
         max_chars: Only this much of a text is preprocessed and classified; see :meth:`cuts`.
         mapping: Where the fields stand in the input's JSON, and which records are comments.
         token_bound: The most tokens that a preprocessed text can come to, before the model's limit.
+        max_age: A comment whose record is older than this many seconds is skipped; 0 is no limit. A record without a
+            timestamp has no age, and one from the future is not old.
+        wall_clock: Seconds since the epoch; asked once a call, and only for such a limit.
     """
 
     def __init__(
@@ -46,9 +50,13 @@ class Decoder:
         max_chars: int = MAX_CHARS,
         mapping: FieldMapping | None = None,
         token_bound: Callable[[str], int] = bert_tokens,
+        max_age: float = 0.0,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
-        if min(max_tokens, max_bytes, max_chars) < 1:
-            raise ValueError("max_tokens, max_bytes and max_chars are at least 1")
+        if min(max_tokens, max_bytes, max_chars) < 1 or max_age < 0:
+            raise ValueError("max_tokens, max_bytes and max_chars are at least 1, max_age at least 0")
+        if max_age and wall_clock is None:
+            raise ValueError("an age needs a clock")
         self._preprocess = preprocess
         self._max_tokens = max_tokens
         self._max_bytes = max_bytes
@@ -56,10 +64,15 @@ class Decoder:
         self._token_bound = token_bound
         self._mapping = (mapping or FieldMapping()).compiled()
         self._special = self._mapping.tells_kinds or self._mapping.reads_headers
+        self._max_age = max_age
+        self._wall_clock = wall_clock
+        self._oldest_ms = -math.inf  # of the call that is under way: what was written before is too old
 
     def decode(self, records: Sequence[Record]) -> list[Decoded]:
         """Exactly one result a record, in order. Never raises."""
         decode = self._decode
+        if self._max_age and self._wall_clock is not None:
+            self._oldest_ms = (self._wall_clock() - self._max_age) * 1000
         return [decode(record) for record in records]
 
     def cuts(self, comment: Comment) -> bool:
@@ -81,6 +94,8 @@ class Decoder:
             if self._special and (other := self._other(record, event)) is not None:
                 return other
             comment = self._comment(self._mapping.apply(event, record.headers), record.headers)
+            if record.timestamp_ms is not None and record.timestamp_ms < self._oldest_ms:
+                return Skipped(comment, TOO_OLD)
             text = comment.text
             text = self._preprocess(text if len(text) <= self._max_chars else text[: self._max_chars])
             reason = skip_reason(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from consumer.kafka.settings import Connection, Membership
@@ -182,6 +183,21 @@ def consumer_config(connection: Connection, membership: Membership) -> dict[str,
     if membership.instance_id is not None:
         config["group.instance.id"] = membership.instance_id
     return config
+
+
+def backlog_config(connection: Connection, membership: Membership) -> dict[str, ConfigValue]:
+    """The configuration of the client that reads backlogs: it is told what to read, and neither joins nor commits.
+
+    Raises:
+        ConfigError: an option is on the deny list.
+    """
+    return consumer_config(connection, replace(membership, instance_id=None)) | {
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,  # the end of the newest chunk may be the end of the log
+        "queued.min.messages": 2_000,  # what is fetched beyond a chunk's end is thrown away
+        "queued.max.messages.kbytes": 4_096,
+        "fetch.wait.max.ms": 20,
+    }
 
 
 def producer_config(connection: Connection) -> dict[str, ConfigValue]:

@@ -7,8 +7,8 @@ Traps this file answers (each has a test in ``tests/kafka``):
 * ``consume(n, t)`` sits out ``t`` unless ``n`` records come: the first record is awaited with ``poll(t)``, the rest
   taken with ``consume(n - 1, 0)``.
 * Header names that are not UTF-8: see :mod:`consumer.kafka.received`. Partitions without a valid position: see
-  :mod:`consumer.kafka.positions`.
-* ``pause`` survives a revoke and the next assignment: the wanted state is set anew after each.
+  :mod:`consumer.kafka.positions`. Pauses, and beginning elsewhere than the client would: see
+  :mod:`consumer.kafka.ownership`.
 * Fatal errors arrive as messages that do not say so.
 * A revoke that comes after ``max.poll.interval.ms`` was overrun may hide that the partitions are lost (librdkafka
   #5604): then it is treated as lost.
@@ -23,31 +23,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.errors import SourceFailed
 from consumer.delivery.ports import Clock, RebalanceListener
 from consumer.delivery.records import Partition, Record
+from consumer.delivery.spans import Division, Span
+from consumer.kafka.backlog import Backlog
 from consumer.kafka.broker_state import BrokerState
+from consumer.kafka.commits import Commits
 from consumer.kafka.config import consumer_config
-from consumer.kafka.errors import Severity, advise, find_kafka_error, severity_of
-from consumer.kafka.positions import Positions
+from consumer.kafka.counts import SourceCounts
+from consumer.kafka.divisions import Divider
+from consumer.kafka.errors import Severity, advise, severity_of
+from consumer.kafka.ownership import Ownership
+from consumer.kafka.positions import LOOKUP_TIMEOUT, Found, Positions
 from consumer.kafka.received import partition_of, record_of
 from consumer.kafka.settings import Connection, Membership
 
+BACKLOG_WAIT = 0.005  # seconds to wait for live records while there is a backlog to look at
+
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class SourceCounts:
-    """What happened since the start; only ever grows. Read from other threads for metrics."""
-
-    commits: int = 0
-    commit_errors: int = 0
-    stores_refused: int = 0
-    headers_unreadable: int = 0
-    error_events: int = 0
-    begun: int = 0  # partitions that were given a start position
 
 
 @dataclass(slots=True)
@@ -70,15 +67,20 @@ class KafkaSource:
         self._max_poll_interval = float(str(config["max.poll.interval.ms"])) / 1000
         self._brokers = BrokerState("consumer")
         self._consumer = Consumer({**config, "on_commit": self._on_commit, "error_cb": self._brokers.on_error})
-        self._positions = Positions(self._consumer, membership, clock, connection.grantee)
+        self.counts = SourceCounts()
+        self._commits = Commits(self._consumer, clock, self.counts, self._brokers.heard)
+        divider = None
+        if membership.catch_up is not None:
+            divider = Divider(self._consumer, membership.catch_up, time.time, LOOKUP_TIMEOUT)
+        self._positions = Positions(self._consumer, membership, clock, divider, connection.grantee)
+        self._divides = divider is not None
+        self._owned = Ownership(self._consumer)
+        self._backlog = Backlog(connection, membership, clock)
         self._listener: RebalanceListener | None = None
-        self._paused = False
         self._pending = _Rebalance()
-        self._owned: dict[Partition, TopicPartition] = {}
         self._ends: dict[Partition, int] = {}  # where the end of a partition was last reached
         self._polled_at = clock()
         self.joined = False
-        self.counts = SourceCounts()
 
     # ---- Membership ----------------------------------------------------------------------------------------------
 
@@ -113,15 +115,15 @@ class KafkaSource:
     @property
     def partitions(self) -> Sequence[Partition]:
         """The partitions owned now."""
-        return tuple(self._owned)
+        return self._owned.partitions
 
     @property
     def paused(self) -> bool:
         """Whether it delivers nothing until :meth:`resume`."""
-        return self._paused
+        return self._owned.paused
 
     def lag(self, ends: Mapping[Partition, int] | None = None) -> Mapping[Partition, int]:
-        """Records between the position and the end of each owned partition, as far as known without asking.
+        """Records of each owned partition that were not read yet, as far as known without asking.
 
         ``ends`` are known from elsewhere: what the client knows is as old as its last fetch, and it stands still while
         it is paused.
@@ -129,13 +131,16 @@ class KafkaSource:
         A partition that has delivered nothing yet has no position; that its end was reached is heard of all the same.
         """
         lags = {}
-        for position in self._consumer.position(list(self._owned.values())) if self._owned else ():
+        for position in self._owned.positions:
             _, high = self._consumer.get_watermark_offsets(position, cached=True)
             partition = Partition(position.topic, position.partition)
+            backlog = self._backlog.left(partition)
             read = max(position.offset, self._ends.get(partition, -1))
             high = max(high, (ends or {}).get(partition, -1))
             if high >= 0 and read >= 0:
-                lags[partition] = max(0, high - read)
+                lags[partition] = max(0, high - read) + backlog
+            elif backlog:  # nothing was read live yet
+                lags[partition] = backlog
         return lags
 
     def set_credentials(self, user: str, password: str) -> None:
@@ -144,53 +149,63 @@ class KafkaSource:
 
     # ---- The port ------------------------------------------------------------------------------------------------
 
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
+    def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
         """See :meth:`consumer.delivery.ports.Source.receive`."""
-        messages = self._poll(limit, timeout)
-        self._after_rebalance()
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                record = record_of(message)
-                self.counts.headers_unreadable += record.headers is None
-                records.append(record)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._reached_end(message)
-            else:
-                self._judge(message, error)
-        if records:
-            self._brokers.heard()
-        for partition, offset in self._positions.found():
-            self._begin(partition, offset)
+        if self._divides:
+            self._commits.send_due()
+        records = self._receive_both(limit, timeout, backlog) if self._backlog else self._receive_live(limit, timeout)
+        for found in self._positions.found():
+            self._begin(found)
         return records
 
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
-        """See :meth:`consumer.delivery.ports.Source.store`. The client commits it within a second."""
-        where = TopicPartition(partition.topic, partition.number, offset)
-        if leader_epoch is not None:
-            where = TopicPartition(partition.topic, partition.number, offset, "", leader_epoch)
-        try:
-            self._consumer.store_offsets(offsets=[where])
-        except KafkaException as refused:
-            error = find_kafka_error(refused)
-            if error is None or error.code() != KafkaError._STATE:
-                raise SourceFailed(f"the offset of {partition.topic}/{partition.number} cannot be stored") from refused
-            self.counts.stores_refused += 1  # no longer ours: its next owner goes on from what is committed
+    def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
+        """See :meth:`consumer.delivery.ports.Source.store`. It is committed within a second."""
+        self._commits.store(partition, offset, leader_epoch, above)
 
     def pause(self) -> None:
         """See :meth:`consumer.delivery.ports.Source.pause`."""
-        self._paused = True
-        if self._owned:
-            self._consumer.pause(list(self._owned.values()))
+        self._owned.pause()
 
     def resume(self) -> None:
         """See :meth:`consumer.delivery.ports.Source.resume`."""
-        self._paused = False
-        if self._owned:
-            self._consumer.resume(list(self._owned.values()))
+        self._owned.resume()
 
     # ---- Polling -------------------------------------------------------------------------------------------------
+
+    def _receive_live(self, limit: int, timeout: float) -> list[Record]:
+        messages = self._poll(limit, timeout)
+        self._after_rebalance()
+        waiting = self._owned.waiting
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                self._reached_end(message)
+            elif error is not None:
+                self._judge(message, error)
+            elif not waiting or partition_of(message) not in waiting:
+                record = record_of(message)
+                self.counts.headers_unreadable += record.headers is None
+                records.append(record)
+        if records:
+            self._brokers.heard()
+        return records
+
+    def _receive_both(self, limit: int, timeout: float, turn: BacklogLimits) -> list[Record]:
+        """Live records first, beside what backlogs are owed; what else there is of them after those."""
+        assert self._listener is not None
+        for partition, chunk in self._backlog.passed():
+            self._listener.passed(partition, chunk)
+        if self._owned.paused:
+            return self._receive_live(limit, timeout)
+        older = self._backlog.take(min(turn.share, limit))
+        records = self._receive_live(limit - len(older), 0.0) if len(older) < limit else []
+        older = [record for record in older if record.partition in self._backlog]  # else it moved on in that poll
+        older += self._backlog.take(min(turn.spare, limit - len(older) - len(records)))
+        if not older and not records and timeout > 0:
+            return self._receive_live(limit, min(timeout, BACKLOG_WAIT))
+        self.counts.headers_unreadable += sum(record.headers is None for record in older)
+        return records + older
 
     def _poll(self, limit: int, timeout: float) -> list[Message]:
         try:
@@ -199,7 +214,7 @@ class KafkaSource:
             if first is None:
                 return []
             self._pending.gone.clear()
-            rest = self._consumer.consume(limit - 1, 0) if limit > 1 and not self._paused else []
+            rest = self._consumer.consume(limit - 1, 0) if limit > 1 and not self._owned.paused else []
         except BaseException as error:
             raise SourceFailed(
                 f"reading {self._membership.topic} failed ({type(error).__name__}); records taken but not yet seen "
@@ -212,7 +227,7 @@ class KafkaSource:
     def _reached_end(self, message: Message) -> None:
         self._brokers.heard()
         partition, end = partition_of(message), message.offset()
-        if partition in self._owned and end is not None:
+        if partition in self._owned and partition not in self._owned.waiting and end is not None:
             self._ends[partition] = end
 
     def _judge(self, message: Message, error: KafkaError) -> None:
@@ -223,32 +238,34 @@ class KafkaSource:
             raise SourceFailed(f"reading {self._membership.topic} is not possible: {where}")
         if severity is Severity.NO_OFFSET:
             partition = partition_of(message)
-            if partition in self._owned:  # else it moved on; its next owner asks again
+            if partition in self._backlog:
+                raise SourceFailed(
+                    f"{partition.topic}/{partition.number}: what is read live is not in the log any more; restart the "
+                    "process: it goes on from the committed offset"
+                )
+            if partition in self._owned and partition not in self._owned.waiting:  # else its next owner asks again
                 self._positions.look_for(partition)
             return
         self.counts.error_events += 1
         log.warning("kafka consumer event", error=error.name(), detail=error.str())
 
-    def _begin(self, partition: Partition, offset: int) -> None:
-        # Not seek(): after this error the client keeps no fetch state to move. A new assignment of the one partition
-        # makes it, and both protocols that we use take assignments piecewise.
+    def _begin(self, found: Found) -> None:
+        partition, division = found.partition, found.division
         self._ends.pop(partition, None)
-        start = TopicPartition(partition.topic, partition.number, offset)
-        here = TopicPartition(partition.topic, partition.number)
-        try:
-            self._consumer.incremental_unassign([here])
-            self._consumer.incremental_assign([start])
-            self._set_pause([here])
-        except KafkaException as error:
-            raise SourceFailed(
-                f"{partition.topic}/{partition.number} cannot be read from offset {offset}; restart the process"
-            ) from error
-        # Stored, and sent at once: a crash before the first record must not move the start ("latest" would skip what
-        # came meanwhile). If it cannot be sent now, the next automatic commit does it.
-        self.store(partition, offset, None)
-        with suppress(KafkaException):
-            self._consumer.commit(offsets=[start], asynchronous=True)
-        self.counts.begun += 1
+        self._owned.begin(partition, found.offset if division is None else division.live)
+        if division is not None:
+            self._divide(partition, division)
+        if found.begins:
+            self._commits.begin(partition, found.offset)
+            self.counts.begun += 1
+
+    def _divide(self, partition: Partition, division: Division) -> None:
+        assert self._listener is not None
+        self.counts.divided += 1
+        log.info("partition divided", partition=partition.number, committed=division.begin, live_from=division.live)
+        self._listener.divided(partition, division)
+        self._commits.divide(partition, division.live)
+        self._backlog.open(partition, division)
 
     # ---- Callbacks: they take notes and never raise --------------------------------------------------------------
 
@@ -272,8 +289,7 @@ class KafkaSource:
     def _assign(self, partitions: list[Partition]) -> None:
         self.joined = True
         self._brokers.heard()
-        for partition in partitions:
-            self._owned[partition] = TopicPartition(partition.topic, partition.number)
+        (self._owned.gain_waiting if self._divides else self._owned.gain)(partitions)
         self._pending.assigned += partitions
         assert self._listener is not None
         self._listener.assigned(partitions)
@@ -282,6 +298,7 @@ class KafkaSource:
         assert self._listener is not None
         try:
             self._listener.revoked(partitions)
+            self._commits.release(partitions)
         finally:
             self._forget(partitions)
 
@@ -292,10 +309,12 @@ class KafkaSource:
 
     def _forget(self, partitions: list[Partition]) -> None:
         self._pending.gone.update(partitions)
+        self._owned.forget(partitions)
+        self._commits.forget(partitions)
         for partition in partitions:
-            self._owned.pop(partition, None)
             self._ends.pop(partition, None)
             self._positions.forget(partition)
+            self._backlog.forget(partition)
 
     def _after_rebalance(self) -> None:
         """Raise what a callback could not, and set the pause state of what was assigned."""
@@ -304,29 +323,19 @@ class KafkaSource:
             raise SourceFailed(
                 f"a rebalance could not be handled ({type(pending.error).__name__}); restart the process"
             ) from pending.error
-        gained = [self._owned[partition] for partition in pending.assigned if partition in self._owned]
-        if gained:
-            self._set_pause(gained)
-
-    def _set_pause(self, partitions: list[TopicPartition]) -> None:
-        (self._consumer.pause if self._paused else self._consumer.resume)(partitions)
+        self._owned.settle(pending.assigned)
+        for partition in self._owned.waiting.intersection(pending.assigned):
+            self._positions.look_for(partition, new=True)
 
     def _close(self) -> None:
-        try:
-            self._consumer.close()
-        except Exception as error:  # what was not committed is read again; nothing else is left to do
-            _warn("leaving the group failed", error=type(error).__name__)
+        for step in (self._commits.finish, self._consumer.close, self._backlog.close):
+            try:
+                step()
+            except Exception as error:  # what was not committed is read again; nothing else is left to do
+                _warn("leaving the group failed", error=type(error).__name__)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        failed = [p for p in partitions if p.error is not None]
-        if error is None and not failed:
-            self.counts.commits += 1
-            self._brokers.heard()
-        elif error is None or error.code() != KafkaError._NO_OFFSET:
-            self.counts.commit_errors += 1
-            reason = error if error is not None else failed[0].error
-            # Most often a rebalance is under way; the offsets are committed again after it.
-            _warn("commit failed", error=reason.name() if reason else "", partitions=len(failed))
+        self._commits.on_commit(error, partitions)
 
 
 def _warn(event: str, **fields: object) -> None:

@@ -39,8 +39,20 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchUp:
+    """How a partition that is far behind is caught up with, the newest first.
+
+    It is divided when the record at its committed offset is older than ``behind`` seconds (0: whatever its age) and
+    more than ``chunk`` offsets are to be read; these are then read in chunks of that many.
+    """
+
+    behind: float = 60.0
+    chunk: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
-    """Which group reads which topic, and how."""
+    """Which group reads which topic, and how. Without ``catch_up`` the oldest comes first, always."""
 
     group_id: str
     topic: str
@@ -48,6 +60,7 @@ class Membership:
     instance_id: str | None = None
     start: StartPosition = StartPosition()
     out_of_range: Literal["stop", "earliest", "latest"] = "stop"
+    catch_up: CatchUp | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import unicodedata
 from typing import Final
 
 EMPTY: Final = "empty"
+TOO_OLD: Final = "too_old"
 
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 """Unicode categories of what leaves nothing on the page. Unassigned ones are not among them: newer emoji are that."""

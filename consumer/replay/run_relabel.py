@@ -37,6 +37,7 @@ from consumer.service.logs import configure_logging
 from consumer.service.mapped_fields import map_fields
 from consumer.service.model_pipeline import ModelPipeline, Unwatched
 from consumer.settings import Settings
+from consumer.settings_catch_up import CatchUpSettings
 from consumer.settings_loading import BadSettings
 
 DRAIN_SHARE: Final = 0.8  # of the time that is left goes to the drain, the rest to closing
@@ -143,7 +144,8 @@ class Relabelling:
         )
 
     def _load(self, checkpoint: Checkpoint, engine: LoadedEngine, policy: CompiledPolicy) -> None:
-        settings = self._settings
+        # A window is chosen by its age: the limit of the live service says nothing of it.
+        settings = self._settings.model_copy(update={"catch_up": CatchUpSettings()})
         events = assembly.make_codec(settings, checkpoint, engine, policy, run_id=self.run_id)
         frame = assembly.find_frame(settings, self._plan.to)
         self._pipeline = ModelPipeline(engine, Runner(engine, time.sleep), Unwatched())

@@ -15,10 +15,12 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.deadline import Deadline
 from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
 from consumer.delivery.ports import RebalanceListener
 from consumer.delivery.records import Partition, Record
+from consumer.delivery.spans import Span
 from consumer.kafka.errors import Severity, severity_of
 from consumer.kafka.settings import Connection
 from consumer.replay.bounded import ASK_TIMEOUT, BoundedReader, kafka_trouble, reader_config, whole_topic
@@ -147,8 +149,8 @@ class WindowSource:
 
     # ---- The port ------------------------------------------------------------------------------------------------
 
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
-        """See :meth:`consumer.delivery.ports.Source.receive`. After the window's end it returns nothing."""
+    def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
+        """See :meth:`consumer.delivery.ports.Source.receive`. A window is never divided. After the window's end it returns nothing."""
         if self._reader.done:
             self._consumer.poll(timeout)  # all is paused: this serves commits, and waits as it should
         records = self._reader.read(limit, timeout)
@@ -159,7 +161,7 @@ class WindowSource:
             self._settle(number)
         return records
 
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
+    def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
         """See :meth:`consumer.delivery.ports.Source.store`. The client commits it within a second."""
         self._store(partition.number, offset, leader_epoch)
         self._settle(partition.number)

@@ -139,6 +139,8 @@ def make_codec(
         max_bytes=settings.events.max_bytes,
         mapping=map_fields(settings.events),
         token_bound=token_bound_of(checkpoint),
+        max_age=settings.catch_up.max_age,
+        wall_clock=time.time,
     )
     dead_letters = DeadLetters(
         model_revision=engine.identity.revision,

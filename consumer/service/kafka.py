@@ -21,7 +21,7 @@ from consumer.kafka.errors import find_kafka_error
 from consumer.kafka.log_ends import LogEnds
 from consumer.kafka.login_errors import explain_refused_option
 from consumer.kafka.producer import KafkaSink
-from consumer.kafka.settings import Connection, Membership, Outputs, StartPosition
+from consumer.kafka.settings import CatchUp, Connection, Membership, Outputs, StartPosition
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
@@ -29,6 +29,7 @@ from consumer.service.metrics import Metrics, read_at_scrape
 from consumer.service.secret_rotation import SecretRotation, warn_of_exposed_files
 from consumer.service.timed import TimedSink, TimedSource
 from consumer.settings import Settings
+from consumer.settings_catch_up import CatchUpSettings
 from consumer.settings_kafka import KafkaSettings
 from consumer.settings_loading import BadSettings
 
@@ -44,7 +45,7 @@ def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, endin
         BadSettings: librdkafka refuses an option.
     """
     try:
-        return KafkaConnection(settings.kafka, metrics, health, ending)
+        return KafkaConnection(settings.kafka, metrics, health, ending, catch_up_of(settings.catch_up))
     except ConfigError as error:
         raise BadSettings([f"kafka.extra: {error}"]) from None
     except KafkaException as error:
@@ -56,13 +57,20 @@ def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, endin
 class KafkaConnection:
     """Implements :class:`consumer.service.worker.Connection`."""
 
-    def __init__(self, settings: KafkaSettings, metrics: Metrics, health: Health, ending: Ending) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        metrics: Metrics,
+        health: Health,
+        ending: Ending,
+        catch_up: CatchUp | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._health = health
         self._ending = ending
         self._connection = connection_of(settings)
-        self._kafka_source = KafkaSource(self._connection, membership_of(settings))
+        self._kafka_source = KafkaSource(self._connection, replace(membership_of(settings), catch_up=catch_up))
         self._kafka_sink: KafkaSink[Row] = KafkaSink(
             self._connection, Outputs(settings.output_topic, settings.dead_letter_topic)
         )
@@ -205,6 +213,11 @@ def membership_of(settings: KafkaSettings) -> Membership:
         start=start_of(settings.start_position),
         out_of_range=settings.out_of_range,
     )
+
+
+def catch_up_of(settings: CatchUpSettings) -> CatchUp | None:
+    """How partitions that are far behind are caught up with; ``None``: as all others."""
+    return CatchUp(settings.behind, settings.chunk) if settings.order == "newest_first" else None
 
 
 def start_of(position: str | datetime) -> StartPosition:

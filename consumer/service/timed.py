@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic
 
+from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.ports import Acknowledgement, Clock, ReceiptT, Sink, Source
 from consumer.delivery.records import Message, Partition, Record
+from consumer.delivery.spans import Span
 from consumer.service.metrics import Metrics
 
 TIMED = 16  # one message in so many has its acknowledgement timed
@@ -20,19 +22,19 @@ class TimedSource:
         self._metrics = metrics
         self._clock = clock
 
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
+    def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
         """See :meth:`consumer.delivery.ports.Source.receive`."""
         if timeout <= 0:
-            return self._source.receive(limit, timeout)
+            return self._source.receive(limit, timeout, backlog)
         began = self._clock()
-        records = self._source.receive(limit, timeout)
+        records = self._source.receive(limit, timeout, backlog)
         # No longer than it was to wait: the rest is a rebalance, whose callbacks run in there.
         self._metrics.input_wait.inc(min(timeout, max(0.0, self._clock() - began)))
         return records
 
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
+    def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
         """See :meth:`consumer.delivery.ports.Source.store`."""
-        self._source.store(partition, offset, leader_epoch)
+        self._source.store(partition, offset, leader_epoch, above)
 
     def pause(self) -> None:
         """See :meth:`consumer.delivery.ports.Source.pause`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.batcher import BatchPolicy, CloseReason
 from consumer.delivery.dead_letter_limits import DeadLetterLimits
 from consumer.delivery.flow import FlowLimits
@@ -31,6 +32,7 @@ from consumer.delivery.records import (
 )
 from consumer.delivery.results import ResultCache
 from consumer.delivery.row import Row
+from consumer.delivery.spans import Span
 
 P0 = Partition("comments", 0)
 P1 = Partition("comments", 1)
@@ -78,9 +80,12 @@ class ScriptedSource:
         self.stored: list[tuple[Partition, int, int | None]] = []
         self.paused = False
         self.waits: list[float] = []
+        self.backlog = NO_BACKLOG  # what the last poll might have brought of backlogs
+        self.above: dict[Partition, tuple[Span, ...]] = {}
 
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
+    def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
         assert limit >= 1
+        self.backlog = backlog
         self.waits.append(timeout)
         while self.script and callable(self.script[0]):
             event = self.script.popleft()
@@ -94,8 +99,9 @@ class ScriptedSource:
             self.script.appendleft(poll[limit:])
         return poll[:limit]
 
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
+    def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
         self.stored.append((partition, offset, leader_epoch))
+        self.above[partition] = above
 
     def pause(self) -> None:
         self.paused = True

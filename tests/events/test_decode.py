@@ -266,3 +266,57 @@ def test_where_a_value_fails_is_told(value: bytes, said: str) -> None:
     assert isinstance(found, Failure)
     assert found.type == "invalid_json"
     assert found.message.startswith(said)
+
+
+# ---- Comments that are too old -----------------------------------------------------------------------------------
+
+NOW = 1_769_860_800.0  # when `record` was written, in seconds
+
+
+def aged(seconds: float | None, event: dict[str, Any] | None = None, **changes: Any) -> Any:
+    """What becomes of a comment that was written so many seconds ago, where an hour is too long."""
+    written = None if seconds is None else int((NOW - seconds) * 1000)
+    written_then = comment_record(event or {"id": "c1", "text": "加油", "channel": "ch"}, timestamp_ms=written)
+    return decode(written_then, **{"max_age": 3600.0, "wall_clock": lambda: NOW, **changes})
+
+
+@pytest.mark.parametrize("seconds", [3600.001, 86_400.0, NOW])
+def test_a_comment_that_is_too_old_is_skipped_with_that_reason(seconds: float) -> None:
+    assert aged(seconds) == Skipped(Comment("c1", "加油", "ch"), "too_old")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3599.0, 3600.0, -5.0, -1e9, None])
+def test_one_that_is_young_or_from_the_future_or_without_a_time_is_not(seconds: float | None) -> None:
+    assert isinstance(aged(seconds), ToClassify)
+
+
+def test_without_a_limit_nothing_is_too_old_and_no_clock_is_asked() -> None:
+    assert isinstance(aged(NOW, max_age=0.0, wall_clock=lambda: pytest.fail("asked")), ToClassify)
+
+
+def test_what_is_no_comment_is_a_dead_letter_and_a_deletion_is_passed_on_however_old() -> None:
+    limits: dict[str, Any] = {"max_age": 1.0, "wall_clock": lambda: NOW}
+    assert isinstance(decode(record(b"no comment", timestamp_ms=0), **limits), Failure)
+    assert isinstance(aged(NOW, {"id": "c1", "text": 5}), Failure)
+    assert decode(record(None, timestamp_ms=0), **limits) == Tombstone()
+
+
+def test_an_old_text_is_not_even_preprocessed() -> None:
+    assert aged(NOW, preprocess=lambda text: pytest.fail("preprocessed")).reason == "too_old"
+
+
+def test_the_clock_is_asked_once_a_poll() -> None:
+    asked: list[None] = []
+
+    def wall_clock() -> float:
+        asked.append(None)
+        return NOW
+
+    decoder(max_age=1.0, wall_clock=wall_clock).decode([comment_record({"id": "1", "text": "x"})] * 100)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("limits", [{"max_age": -1.0}, {"max_age": 1.0}], ids=["below 0", "no clock"])
+def test_an_age_is_not_negative_and_needs_a_clock(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="age"):
+        decoder(**limits)

@@ -14,7 +14,15 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from consumer.demo.mock_cluster import _load
-from consumer.kafka.config import DENIED, ConfigError, admin_config, checked_options, consumer_config, producer_config
+from consumer.kafka.config import (
+    DENIED,
+    ConfigError,
+    admin_config,
+    backlog_config,
+    checked_options,
+    consumer_config,
+    producer_config,
+)
 from consumer.kafka.settings import Connection, Membership, StartPosition
 
 NOBODY = "127.0.0.1:1"  # nothing listens there; the clients need no broker to judge their configuration
@@ -40,6 +48,17 @@ def test_the_consumer_commits_only_what_is_stored_and_never_skips(membership: Me
     assert config["auto.offset.reset"] == "error"
     assert config["isolation.level"] == "read_committed"
     assert config["check.crcs"] is True
+
+
+@pytest.mark.parametrize("membership", MEMBERSHIPS.values(), ids=list(MEMBERSHIPS))
+def test_the_client_for_backlogs_never_commits_never_skips_and_takes_nobodys_place(membership: Membership) -> None:
+    config = backlog_config(connection({"queued.min.messages": "100000"}), membership)
+    assert config["enable.auto.commit"] is False
+    assert config["enable.auto.offset.store"] is False
+    assert config["auto.offset.reset"] == "error"
+    assert config["isolation.level"] == "read_committed"
+    assert "group.instance.id" not in config
+    Consumer(config).close()
 
 
 def test_the_producer_is_idempotent_and_never_gives_up() -> None:

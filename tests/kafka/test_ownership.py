@@ -10,7 +10,9 @@ import pytest
 import structlog
 from confluent_kafka import KafkaError, TopicPartition
 
-from consumer.delivery.records import Partition
+from consumer.delivery.backlog import BacklogLimits
+from consumer.delivery.errors import SourceFailed
+from consumer.delivery.records import Partition, Record
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.settings import Connection, Membership, StartPosition
 from tests.support.brokers import Broker, MockBroker
@@ -182,6 +184,62 @@ def test_a_missing_position_of_a_partition_that_moved_on_is_the_next_owners_affa
     source._consumer = Scripted(Taken(0, -1001, missing.error()), [])  # type: ignore[assignment]
     source.receive(10, 0)
     assert source._positions.partitions == [Partition("in", 0)]
+
+
+class BacklogToCome:
+    """The backlog of partition 0, of which nothing is here yet, and one record taken early if it is to be."""
+
+    def __init__(self, *taken: Record) -> None:
+        self._readings = {Partition("in", 0)}
+        self._taken = list(taken)
+
+    def __contains__(self, partition: object) -> bool:
+        return partition in self._readings
+
+    def __len__(self) -> int:
+        return 1
+
+    def passed(self) -> tuple[()]:
+        return ()
+
+    def take(self, limit: int) -> list[Record]:
+        taken, self._taken = self._taken, []
+        return taken
+
+    def left(self, partition: Partition) -> int:
+        return 0
+
+    def forget(self, partition: Partition) -> None:
+        self._readings.discard(partition)
+
+
+def test_what_comes_before_it_is_known_where_to_begin_is_thrown_away() -> None:
+    """It is read again from where the partition is then begun; delivered now, it would come twice or out of order."""
+    source = scripted_source(0, 1)
+    source._owned.waiting.add(Partition("in", 0))
+    source._consumer = Scripted(Taken(0, 5), [Taken(1, 7), Taken(0, 6)])  # type: ignore[assignment]
+    assert [(r.partition.number, r.offset) for r in source.receive(10, 0)] == [(1, 7)]
+
+
+def test_a_live_position_that_is_gone_from_the_log_in_a_catch_up_ends_the_process() -> None:
+    """Beginning elsewhere would leave a hole above the backlog; a restart divides anew, by the settings."""
+    source = scripted_source(0)
+    source._backlog = BacklogToCome()  # type: ignore[assignment]
+    gone = Taken(0, -1001, KafkaError(KafkaError._AUTO_OFFSET_RESET))
+    source._consumer = Scripted(gone, [])  # type: ignore[assignment]
+    with pytest.raises(SourceFailed, match="in/0: what is read live is not in the log any more"):
+        source.receive(10, 0, BacklogLimits(0, 10))
+
+
+def test_a_backlog_record_of_a_partition_that_moves_on_in_the_same_poll_is_left_to_the_next_owner() -> None:
+    source = scripted_source(0, 1)
+    client = source._consumer
+    source._backlog = BacklogToCome(Record(Partition("in", 0), 2, None, None, b"x"))  # type: ignore[assignment]
+    source._consumer = Scripted(  # type: ignore[assignment]
+        Taken(1, 5), [], lambda: source._on_revoke(client, [TopicPartition("in", 0)])
+    )
+    records = source.receive(10, 0, BacklogLimits(share=1, spare=0))
+    assert [(r.partition.number, r.offset) for r in records] == [(1, 5)]
 
 
 @pytest.mark.broker

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
 from consumer.delivery.records import Partition
-from consumer.kafka.positions import LOOKUP_BACKOFF, Positions
+from consumer.kafka.positions import LOOKUP_BACKOFF, Found, Positions
 from consumer.kafka.settings import Membership, StartPosition
 
 WHERE = Partition("comments", 3)
@@ -71,14 +71,14 @@ def positions(answers: Answers, clock: Callable[[], float] = lambda: 0.0, **memb
 )
 def test_a_group_without_an_offset_begins_where_the_settings_say(start: StartPosition, offset: int) -> None:
     answers = Answers(by_time=15)
-    assert list(positions(answers, start=start).found()) == [(WHERE, offset)]
+    assert list(positions(answers, start=start).found()) == [Found(WHERE, offset)]
     if start.kind == "timestamp":
         assert answers.asked_time == start.timestamp_ms
 
 
 def test_a_time_after_the_last_record_is_the_end() -> None:
     answers = Answers(by_time=-1)
-    assert list(positions(answers, start=StartPosition("timestamp", 1)).found()) == [(WHERE, 20)]
+    assert list(positions(answers, start=StartPosition("timestamp", 1)).found()) == [Found(WHERE, 20)]
 
 
 def test_a_position_is_looked_for_once() -> None:
@@ -112,7 +112,23 @@ def test_silence_is_no_answer_and_is_asked_again_later(silence: dict[str, object
     assert answers.asked == asked, "asked again at once"
     answers.committed_offset, answers.log, answers.by_time = NONE, (10, 20), 15
     now[0] += LOOKUP_BACKOFF
-    assert list(found.found()) == [(WHERE, 15)]
+    assert list(found.found()) == [Found(WHERE, 15)]
+
+
+def test_only_one_question_goes_unanswered_a_call_and_other_partitions_are_asked_for_next() -> None:
+    """Each takes seconds, and while they last nobody polls: a hundred would lose the membership."""
+    now = [100.0]
+    answers = Answers(committed=failure(KafkaError._TIMED_OUT))
+    found = positions(answers, lambda: now[0])
+    others = [Partition("comments", number) for number in (4, 5)]
+    for other in others:
+        found.look_for(other)
+    assert list(found.found()) == []
+    assert answers.asked == 1
+    answers.committed_offset = NONE
+    assert list(found.found()) == [Found(other, 10) for other in others]
+    now[0] += LOOKUP_BACKOFF
+    assert list(found.found()) == [Found(WHERE, 10)]
 
 
 def test_a_refusal_stops_and_names_the_remedy() -> None:
@@ -138,13 +154,13 @@ def test_a_committed_offset_outside_the_log_stops(committed: int, log: tuple[int
 @pytest.mark.parametrize(("allowed", "offset"), [("earliest", 10), ("latest", 20)])
 def test_a_committed_offset_outside_the_log_is_passed_over_only_if_allowed(allowed: str, offset: int) -> None:
     found = positions(Answers(committed=4), out_of_range=allowed, start=StartPosition("latest"))
-    assert list(found.found()) == [(WHERE, offset)]
+    assert list(found.found()) == [Found(WHERE, offset)]
 
 
 def test_a_start_that_fell_out_of_the_log_before_it_was_committed_is_not_a_new_start() -> None:
     answers = Answers()
     found = positions(answers)
-    assert list(found.found()) == [(WHERE, 10)]
+    assert list(found.found()) == [Found(WHERE, 10)]
     answers.log = (12, 20)  # 10 and 11 were deleted before they were read
     found.look_for(WHERE)
     with pytest.raises(OffsetOutOfRange, match="offset 10"):
@@ -158,11 +174,11 @@ def test_a_partition_that_came_back_is_judged_afresh() -> None:
     found.forget(WHERE)
     answers.log = (12, 20)  # its owner in between went on, and committed nothing
     found.look_for(WHERE)
-    assert list(found.found()) == [(WHERE, 12)]
+    assert list(found.found()) == [Found(WHERE, 12)]
 
 
 def test_an_offset_committed_by_the_last_owner_meanwhile_is_where_reading_begins() -> None:
-    assert list(positions(Answers(committed=15), start=StartPosition("latest")).found()) == [(WHERE, 15)]
+    assert list(positions(Answers(committed=15), start=StartPosition("latest")).found()) == [Found(WHERE, 15)]
 
 
 def test_a_log_that_was_cut_below_what_was_read_restarts_from_the_committed_offset() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consumer.delivery.backlog import NO_BACKLOG, BacklogLimits
 from consumer.delivery.ports import Acknowledgement, Delivery, RebalanceListener
 from consumer.delivery.records import Destination, Message, Partition, Record
 from consumer.delivery.row import Row
+from consumer.delivery.spans import Span
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
 from consumer.service.metrics import Metrics
@@ -66,7 +68,7 @@ class FakeKafka:
         self.closed = True
         return True
 
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
+    def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
         assert self._listener is not None
         if self._next == 0:
             self._listener.assigned([PARTITION])
@@ -76,7 +78,7 @@ class FakeKafka:
             self._ending.asked = True
         return taken
 
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
+    def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
         self.stored = offset
 
     def pause(self) -> None:

@@ -19,10 +19,11 @@ from prometheus_client import CollectorRegistry
 from consumer.delivery.ports import Acknowledgement, Delivery
 from consumer.delivery.records import Destination, Message
 from consumer.demo.broker import BrokerFailed, EmbeddedBroker
-from consumer.kafka.settings import StartPosition
-from consumer.service.kafka import connection_of, membership_of, start_of
+from consumer.kafka.settings import CatchUp, StartPosition
+from consumer.service.kafka import catch_up_of, connection_of, membership_of, start_of
 from consumer.service.metrics import Metrics
 from consumer.service.timed import TIMED, TimedSink
+from consumer.settings_catch_up import CatchUpSettings
 from consumer.settings_kafka import KafkaSettings
 
 MODEL = files("consumer.demo") / "model"
@@ -68,6 +69,11 @@ def test_membership_is_taken_over_whole():
     assert (membership.group_id, membership.topic, membership.protocol) == ("g", "t", "consumer")
     assert (membership.instance_id, membership.out_of_range) == ("pod-0", "earliest")
     assert membership.start == StartPosition("latest")
+
+
+def test_catching_up_newest_first_is_off_unless_asked_for():
+    assert catch_up_of(CatchUpSettings(chunk=5)) is None
+    assert catch_up_of(CatchUpSettings(order="newest_first", behind=5, chunk=7)) == CatchUp(5, 7)
 
 
 def test_a_start_time_becomes_milliseconds():

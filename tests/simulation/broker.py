@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from consumer.delivery.records import Message, Partition, Record
+from consumer.delivery.spans import Span
+from consumer.kafka.span_metadata import read_spans, write_spans
 
 SESSION_TIMEOUT = 10.0  # virtual seconds without a heartbeat until a member is expelled
 
 
 class Violation(AssertionError):
     """A rule that never breaks was broken."""
+
+
+class Position(NamedTuple):
+    """What is stored for a partition: the next offset, and what is done above it."""
+
+    offset: int
+    above: tuple[Span, ...] = ()
+
+    def covers(self, offset: int) -> bool:
+        return offset < self.offset or any(span.start <= offset < span.end for span in self.above)
 
 
 @dataclass
@@ -30,9 +43,11 @@ class Member:
 class Broker:
     """The cluster's state. Time is an argument."""
 
-    def __init__(self, partitions: list[Partition], eager: bool) -> None:
+    def __init__(self, partitions: list[Partition], eager: bool, metadata_spans: int = 50) -> None:
+        self._metadata_spans = metadata_spans
         self.log: dict[Partition, list[Record]] = {p: [] for p in partitions}
         self.committed: dict[Partition, int] = {}
+        self.metadata: dict[Partition, str] = {}
         self.visible: dict[tuple[Partition, int], list[Message]] = {}
         self.duplicates: Counter[tuple[Partition, int]] = Counter()
         self.members: dict[int, Member] = {}
@@ -85,15 +100,28 @@ class Broker:
     def owner(self, partition: Partition) -> int | None:
         return next((m.name for m in self.members.values() if partition in m.owned), None)
 
-    def commit(self, name: int, offsets: dict[Partition, int]) -> None:
-        """Take offsets from whoever is still a member, owner or not: that is what brokers do."""
+    def commit(self, name: int, positions: dict[Partition, Position]) -> int:
+        """Take offsets from whoever is still a member, owner or not: that is what brokers do.
+
+        Returns how many spans above an offset did not fit into its metadata.
+        """
         if name not in self.members:
-            return
-        for partition, offset in offsets.items():
+            return 0
+        dropped = 0
+        for partition, (offset, above) in positions.items():
             before = self.committed.get(partition, 0)
             if offset < before:
                 raise Violation(f"committed offset of {partition} went back from {before} to {offset}")
+            metadata = write_spans(partition, offset, above, max_spans=self._metadata_spans)
             self.committed[partition] = offset
+            self.metadata[partition] = metadata
             unseen = self.unseen(partition)
             if unseen is not None and unseen < offset:
                 raise Violation(f"{partition}: {offset} was committed but {unseen} has no visible output")
+            covered = read_spans(partition, offset, metadata)
+            dropped += len(above) - len(covered)
+            for record in self.log[partition] if covered else ():
+                inside = any(span.start <= record.offset < span.end for span in covered)
+                if inside and (partition, record.offset) not in self.visible:
+                    raise Violation(f"{partition}: {record.offset} counts as done above {offset} and is not visible")
+        return dropped

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
 from consumer.classifier.runner import Runner
 from consumer.delivery import protocol as protocol_module
+from consumer.delivery.backlog import BacklogProgress, Covered
 from consumer.delivery.batcher import Batcher, CloseReason
 from consumer.delivery.deadline import Deadline
 from consumer.delivery.ports import Acknowledgement, Delivery
@@ -15,6 +16,7 @@ from consumer.delivery.protocol import DeliveryProtocol
 from consumer.delivery.records import Destination, Failure, Partition, Skipped, Stage, Verdict
 from consumer.delivery.results import result_key
 from consumer.delivery.row import Row
+from consumer.delivery.spans import Division
 from consumer.delivery.tracker import Assignment, Tracker, Watermark
 from tests.simulation.model import Texts
 from tests.simulation.schedule import Build
@@ -31,12 +33,20 @@ class CommitsBeforeAcknowledgement(DeliveryProtocol):
             super()._acknowledge(timeout)
 
 
+def _awaits(assignment: Assignment, offset: int) -> bool:
+    """Whether an offset was received and is not complete."""
+    if assignment._backlog is None or offset >= assignment._backlog.live:
+        return offset in assignment._incomplete
+    chunk = assignment._backlog._chunk_at(offset)
+    return chunk is not None and offset not in chunk._complete and any(offset == got for got, _ in chunk._received)
+
+
 class _EpochBlindTracker(Tracker):
     """Completes whatever assignment the partition has now."""
 
     def complete(self, assignment: Assignment, offset: int) -> None:
         current = self.find(assignment.partition)
-        if current is not None and offset in current._incomplete:
+        if current is not None and _awaits(current, offset):
             super().complete(current, offset)
 
 
@@ -67,7 +77,7 @@ class DeadLettersUnacknowledged(DeliveryProtocol):
         complete = self._tracker.complete
 
         def once(assignment: Assignment, offset: int) -> None:
-            if offset in assignment._incomplete:
+            if _awaits(assignment, offset):
                 complete(assignment, offset)
 
         with mock.patch.object(self._tracker, "complete", once):
@@ -81,7 +91,11 @@ class _GapBlindAssignment(Assignment):
 
     def complete(self, offset: int) -> bool:
         moved = super().complete(offset)
-        if not self.fenced and (self.watermark is None or offset >= self.watermark.offset):
+        if (
+            not self.fenced
+            and not self.is_backlog(offset)
+            and (self.watermark is None or offset >= self.watermark.offset)
+        ):
             self.watermark = Watermark(offset + 1, None)
             return True
         return moved
@@ -185,6 +199,65 @@ class CommitsRefusedMessages(DeliveryProtocol):
         super()._publish_otherwise(ack)
 
 
+class _JumpingTracker(Tracker):
+    """Takes what live reading has done for what the partition has."""
+
+    def moved(self) -> Iterator[tuple[Partition, Watermark]]:
+        for partition, position in super().moved():
+            live = self._assignments[partition].watermark
+            yield partition, live if position.above and live is not None else position
+
+
+class CommitJumpsToLive(DeliveryProtocol):
+    def __init__(self, **ports: Any) -> None:
+        super().__init__(**ports)
+        self._tracker = _JumpingTracker()
+
+
+class _LastForEnd(BacklogProgress):
+    """Takes a chunk for read when what was received of it is complete."""
+
+    def complete(self, offset: int) -> bool:
+        chunk = self._chunk_at(offset)
+        moved = super().complete(offset)
+        if chunk is not None and not chunk.passed and not chunk._received:
+            self.passed(chunk.span)
+        return moved
+
+
+class ChunkEndsWithItsLastRecord(DeliveryProtocol):
+    def divided(self, partition: Partition, division: Division) -> None:
+        with mock.patch("consumer.delivery.tracker.BacklogProgress", _LastForEnd):
+            super().divided(partition, division)
+
+
+class _SeamBlind(BacklogProgress):
+    """Takes a small hole between two spans for a gap in the log."""
+
+    def covered(self, live_upto: int | None, live_epoch: int | None) -> Covered:
+        offset, epoch, above = super().covered(live_upto, live_epoch)
+        while above and above[0].start - offset <= 2:
+            offset, above = above[0].end, above[1:]
+        return Covered(offset, epoch, above)
+
+
+class SeamCountedAsDone(DeliveryProtocol):
+    def divided(self, partition: Partition, division: Division) -> None:
+        with mock.patch("consumer.delivery.tracker.BacklogProgress", _SeamBlind):
+            super().divided(partition, division)
+
+
+class ForgetsWhatIsDoneAbove(DeliveryProtocol):
+    """Stores the offset alone."""
+
+    def _store(self) -> None:
+        store = self._source.store
+        with mock.patch.object(
+            self._source, "store", lambda partition, offset, epoch, above: store(partition, offset, epoch)
+        ):
+            super()._store()
+
+
 BUGS = {
     "commit-before-acknowledgement": Build(CommitsBeforeAcknowledgement),
     "epoch-ignored": Build(IgnoresTheEpoch),
@@ -197,4 +270,8 @@ BUGS = {
     "revoked-rows-published": Build(PublishesRevokedRows),
     "cache-blind-to-the-model": Build(CacheBlindToTheModel),
     "refused-message-counted": Build(CommitsRefusedMessages),
+    "commit-jumps-to-live": Build(CommitJumpsToLive),
+    "chunk-ends-with-its-last-record": Build(ChunkEndsWithItsLastRecord),
+    "seam-counted-as-done": Build(SeamCountedAsDone),
+    "done-above-forgotten": Build(ForgetsWhatIsDoneAbove),
 }

@@ -1,4 +1,4 @@
-"""The source and sink ports over the virtual group and topics. Their use is judged here, call by call."""
+"""The sink port over the virtual topics, and what the judges know. Its use is judged here, call by call."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from consumer.delivery.errors import SourceFailed
-from consumer.delivery.ports import Acknowledgement, Delivery, RebalanceListener
-from consumer.delivery.records import Destination, Message, Partition, Record
+from consumer.delivery.ports import Acknowledgement, Delivery
+from consumer.delivery.records import Destination, Message, Partition
 from consumer.delivery.row import Row
-from tests.simulation.broker import Violation
+from tests.simulation.broker import Position, Violation
 from tests.simulation.codec import OVERSIZE, expected_outputs
-from tests.simulation.model import FakeEngine, oracle
+from tests.simulation.model import oracle
 from tests.simulation.world import World
+
+LIVE = -1  # the part of a partition that is no backlog
 
 
 class Life(Protocol):
@@ -29,107 +30,11 @@ class Facts:
     received_at: dict[tuple[Partition, int], float] = field(default_factory=dict)
     generation: dict[tuple[Partition, int], int] = field(default_factory=dict)
     text_at: dict[str, float] = field(default_factory=dict)
-    published: dict[Partition, int] = field(default_factory=dict)
+    published: dict[tuple[Partition, int], int] = field(default_factory=dict)  # newest offset of each part being read
+    part: dict[tuple[Partition, int], int] = field(default_factory=dict)  # which part a record was read in
+    covered: dict[Partition, Position] = field(default_factory=dict)  # what was committed when it was assigned
     with_model: int = 0
     submitted_at: float = 0.0  # receipt of the oldest text in the batch submitted last
-
-
-class SimSource:
-    """One member of the group. Assignment changes are delivered inside :meth:`receive`, as Kafka's client does."""
-
-    def __init__(self, world: World, name: int, facts: Facts, engine: FakeEngine) -> None:
-        self._world = world
-        self._name = name
-        self._facts = facts
-        self._engine = engine
-        self._paused = False
-        self._positions: dict[Partition, int] = {}
-        self._stored: dict[Partition, int] = {}
-        self.listener: RebalanceListener | None = None
-        world.broker.join(name, world.now)
-
-    def receive(self, limit: int, timeout: float) -> Sequence[Record]:
-        broker, rng = self._world.broker, self._world.rng
-        if not self._world.healed and rng.random() < self._world.scenario.source_fails:
-            self._world.happened["source failed"] += 1
-            raise SourceFailed("simulated")
-        self._rebalance()
-        if rng.random() < self._world.scenario.commit_chance or self._world.healed:
-            self.commit()
-        if self._paused:
-            return []
-        records: list[Record] = []
-        for partition in rng.sample(sorted(self._positions), len(self._positions)):
-            position = self._positions[partition]
-            ready = [r for r in broker.log[partition] if r.offset >= position]
-            taken = ready[: rng.randint(0, limit - len(records))]
-            if taken:
-                self._positions[partition] = taken[-1].offset + 1
-            records += taken
-        for record in records:
-            key = record.partition, record.offset
-            self._facts.received_at[key] = self._world.now
-            self._facts.generation[key] = self._engine.generation
-            if record.value is not None:
-                self._facts.text_at.setdefault(record.value.decode()[5:], self._world.now)
-        return records
-
-    def store(self, partition: Partition, offset: int, leader_epoch: int | None) -> None:
-        if partition not in self._positions:
-            raise Violation(f"offset {offset} stored for {partition}, which this member does not own")
-        if offset > self._positions[partition]:
-            raise Violation(f"offset {offset} of {partition} stored, received only up to {self._positions[partition]}")
-        self._stored[partition] = offset
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-
-    def commit(self) -> None:
-        """What the client does every second by itself."""
-        stored, self._stored = self._stored, {}
-        self._world.broker.commit(self._name, stored)
-
-    def close(self) -> None:
-        self.commit()
-        self._positions.clear()
-        self._world.broker.leave(self._name)
-
-    def _rebalance(self) -> None:
-        broker, now = self._world.broker, self._world.now
-        assert self.listener is not None
-        member = broker.members.get(self._name)
-        if member is None:  # expelled while it was not looking
-            lost = sorted(self._positions)
-            self._positions.clear()
-            self._stored.clear()
-            self._world.happened["lost"] += bool(lost)
-            self.listener.lost(lost)
-            member = broker.join(self._name, now)
-        member.heartbeat = now
-        broker.expire(now)
-        target = broker.target(self._name)
-        leaving = set(member.owned) - target
-        if broker.eager and member.generation != broker.generation:
-            leaving = set(member.owned)
-        if leaving:
-            self._world.happened["revoked"] += 1
-            self.listener.revoked(sorted(leaving))
-            self.commit()
-            member.heartbeat = self._world.now
-            for partition in leaving:
-                member.owned.discard(partition)
-                self._positions.pop(partition, None)
-        member.generation = broker.generation
-        gained = [p for p in sorted(target) if p not in member.owned and broker.owner(p) is None]
-        if gained and self._world.rng.random() < 0.5:
-            for partition in gained:
-                member.owned.add(partition)
-                self._positions[partition] = broker.committed.get(partition, 0)
-                self._facts.published.pop(partition, None)
-            self.listener.assigned(gained)
 
 
 class SimSink:
@@ -191,10 +96,14 @@ class SimSink:
         record = row.record
         key = record.partition, record.offset
         if row.attempts == 1 and message.destination is Destination.LABELED and self._world.scenario.in_order:
-            last = self._facts.published.get(record.partition, -1)
+            part = record.partition, self._facts.part.get(key, LIVE)
+            last = self._facts.published.get(part, -1)
             if record.offset <= last:
                 raise Violation(f"{key} was published after {last}: it was overtaken")
-            self._facts.published[record.partition] = record.offset
+            self._facts.published[part] = record.offset
+        done = self._facts.covered.get(record.partition)
+        if done is not None and row.attempts == 1 and done.covers(record.offset):
+            raise Violation(f"{key} is labeled again, though its partition came with the news that it is done")
         expected = expected_outputs(record)
         kind, _, answer = (message.value or b"tombstone").decode().partition("|")
         if kind not in expected:

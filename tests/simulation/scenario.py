@@ -44,17 +44,20 @@ class Scenario:
     source_fails: float = 0.0
     eager: bool = False
     commit_chance: float = 0.3
+    newest_first: bool = False
+    chunk: int = 3  # offsets of a backlog that are read in one piece
+    metadata_spans: int = 50  # as many fit into a committed offset's metadata
 
     @property
     def orderly(self) -> bool:
         """No fault that may rightly double an output: then nothing may be doubled at all."""
         return not (self.crash or self.zombie or self.source_fails or self.model_breaks or self.ack_never) and (
-            not self.sink_retry and self.revoke_timeout >= 5.0
+            not self.sink_retry and self.revoke_timeout >= 5.0 and self.metadata_spans >= 50
         )
 
     @property
     def in_order(self) -> bool:
-        """The model is first in, first out: then outputs are published in offset order."""
+        """The model is first in, first out: then outputs are published in the order of each part that is read."""
         return not self.any_order
 
 
@@ -101,6 +104,9 @@ def draw(seed: int) -> Scenario:
         source_fails=maybe(0.1, 0.001, 0.01),
         eager=rng.random() < 0.3,
         commit_chance=rng.choice((0.05, 0.3, 1.0)),
+        newest_first=rng.random() < 0.4,
+        chunk=rng.choice((1, 3, 10)),
+        metadata_spans=rng.choice((0, 1, 50, 50, 50)),
     )
 
 

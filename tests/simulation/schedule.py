@@ -20,8 +20,9 @@ from tests.simulation.broker import SESSION_TIMEOUT, Violation
 from tests.simulation.classifier import BatchJudge, SimClassifier
 from tests.simulation.codec import SimCodec, expected_outputs
 from tests.simulation.model import FakeEngine, Texts
-from tests.simulation.ports import Facts, SimSink, SimSource
+from tests.simulation.ports import Facts, SimSink
 from tests.simulation.scenario import Scenario
+from tests.simulation.source import SimSource
 from tests.simulation.world import World
 
 QUIET_TURNS = 1000, 60  # turns after the last fault, and more for each record, within which everything must be done
@@ -136,6 +137,7 @@ def _one_turn(world: World, process: Process) -> None:
         return
     if world.chance(scenario.crash):
         world.happened["crash"] += 1
+        world.happened["crash in a catch-up"] += process.source.catching_up
         process.stop(commit=False)
     elif world.chance(scenario.clean_stop):
         world.happened["clean stop"] += 1
@@ -176,7 +178,7 @@ def _await_quiet(world: World, processes: list[Process]) -> None:
 
 def _done(world: World) -> bool:
     return all(
-        not log or world.broker.committed.get(partition) == log[-1].offset + 1
+        not log or (world.broker.committed.get(partition, 0) > log[-1].offset and not world.broker.metadata[partition])
         for partition, log in world.broker.log.items()
     )
 

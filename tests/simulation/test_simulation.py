@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.kafka import divisions
 from tests.simulation.bugs import BUGS
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.schedule import REAL, Build, run_schedule
@@ -32,6 +33,8 @@ MUST_HAPPEN = {
     *("out of memory", "transient model error", "broken model", "stopped by ModelBroken"),
     *("source failed", "stopped by SourceFailed"),
     *("publish again", "acknowledgement withheld", "labeled too large", "dead_letter too large"),
+    *("divided", "divided with something done", "gap at a seam", "backlog read", "metadata dropped"),
+    *("crash in a catch-up", "lost in a catch-up", "revoked in a catch-up"),
     *("labeled", "skipped", "tombstone", "dead:decode", "dead:model", "dead:publish", "stub", "duplicate"),
 }
 
@@ -42,6 +45,7 @@ def history(world: World) -> str:
     seen = [
         sorted(broker.visible.items()),
         sorted(broker.committed.items()),
+        sorted(broker.metadata.items()),
         sorted(broker.duplicates.items()),
         sorted(world.happened.items()),
         broker.generation,
@@ -127,6 +131,15 @@ def test_a_planted_bug_is_caught_and_shrinks_to_a_scenario_that_replays(bug: str
     assert small.seed == caught.scenario.seed
     assert (small.turns, small.records) <= (caught.scenario.turns, caught.scenario.records)
     assert failure_of(small, REAL) is None, "the shrunk scenario fails without the bug as well"
+
+
+def test_an_owner_that_does_not_read_what_was_committed_above_the_offset_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(divisions, "read_spans", lambda *committed: ())
+    caught = catch(REAL)
+    assert caught is not None
+    assert "labeled again, though its partition came with the news" in str(caught.failure)
 
 
 def test_every_fault_and_every_way_out_occurs() -> None:

@@ -29,7 +29,7 @@ class World:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self.partitions = [Partition(TOPIC, number) for number in range(self.scenario.partitions)]
-        self.broker = Broker(self.partitions, self.scenario.eager)
+        self.broker = Broker(self.partitions, self.scenario.eager, self.scenario.metadata_spans)
         self._next_offset = dict.fromkeys(self.partitions, 0)
         self._texts: list[str] = []
         self.to_feed = self.scenario.records
@@ -81,6 +81,12 @@ class World:
             offset = self._next_offset[partition]
             self._next_offset[partition] = offset + 1
             self.broker.append(Record(partition, offset, None, b"key", self._value()))
+
+    def end(self, partition: Partition) -> int:
+        """Where a partition's log ends: no record will ever come below. A transaction marker may stand there."""
+        if self.rng.random() < self.scenario.gaps:
+            self._next_offset[partition] += 1
+        return self._next_offset[partition]
 
     def _value(self) -> bytes | None:
         roll = self.rng.random

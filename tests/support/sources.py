@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from consumer.delivery.records import Partition, Record
+from consumer.delivery.spans import Division, Span
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.settings import Connection, Membership
 from tests.support.brokers import Broker
@@ -19,6 +20,8 @@ class Notes:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, tuple[Partition, ...]]] = []
+        self.divisions: dict[Partition, Division] = {}
+        self.chunks: list[tuple[Partition, Span]] = []
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         self.told.append(("assigned", tuple(sorted(partitions))))
@@ -28,6 +31,12 @@ class Notes:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.told.append(("lost", tuple(sorted(partitions))))
+
+    def divided(self, partition: Partition, division: Division) -> None:
+        self.divisions[partition] = division
+
+    def passed(self, partition: Partition, chunk: Span) -> None:
+        self.chunks.append((partition, chunk))
 
     def kinds(self) -> list[str]:
         return [kind for kind, partitions in self.told if partitions]
