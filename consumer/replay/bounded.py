@@ -14,11 +14,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumer.delivery.errors import OffsetOutOfRange, SourceFailed
 from consumer.delivery.records import Record
+from consumer.delivery.spans import Span
 from consumer.kafka.config import ConfigValue, consumer_config
 from consumer.kafka.errors import Severity, advise, find_kafka_error, severity_of
 from consumer.kafka.received import partition_of, record_of
 from consumer.kafka.settings import Connection, Membership
-from consumer.replay.window import Span
 
 ASK_TIMEOUT: Final = 10.0  # seconds for one question to the brokers
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from consumer.delivery.records import Record
+from consumer.delivery.spans import Span
 from consumer.replay.bounded import BoundedReader
 from consumer.replay.ledger import Ledger, marker
 from consumer.replay.letters import Letter, headers_to_send, read_letter
@@ -25,7 +26,6 @@ from consumer.replay.report import NOT_FETCHED, REFUSED, Report
 from consumer.replay.selection import Fate, Selection
 from consumer.replay.sending import BatchRefused, Outgoing, TransactionalSender
 from consumer.replay.sources import Sources, Unobtainable
-from consumer.replay.window import Span
 
 BATCH_RECORDS: Final = 500  # records in one transaction
 BATCH_BYTES: Final = 4 * 1024 * 1024  # bytes of values in one transaction

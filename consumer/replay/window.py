@@ -7,14 +7,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from consumer.delivery.spans import Span
+
 VERSION: Final = 1
-
-
-class Span(NamedTuple):
-    """Offsets of one partition: the first, and the one after the last."""
-
-    start: int
-    end: int
 
 
 class Note(NamedTuple):

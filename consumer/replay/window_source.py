@@ -24,7 +24,7 @@ from consumer.delivery.spans import Span
 from consumer.kafka.errors import Severity, severity_of
 from consumer.kafka.settings import Connection
 from consumer.replay.bounded import ASK_TIMEOUT, BoundedReader, kafka_trouble, reader_config, whole_topic
-from consumer.replay.window import Note, Span
+from consumer.replay.window import Note
 
 COMMIT_TIMEOUT: Final = 30.0  # seconds for the first commit and for the last one
 
@@ -150,7 +150,7 @@ class WindowSource:
     # ---- The port ------------------------------------------------------------------------------------------------
 
     def receive(self, limit: int, timeout: float, backlog: BacklogLimits = NO_BACKLOG) -> Sequence[Record]:
-        """See :meth:`consumer.delivery.ports.Source.receive`. A window is never divided. After the window's end it returns nothing."""
+        """See :meth:`consumer.delivery.ports.Source.receive`. After the window's end it returns nothing."""
         if self._reader.done:
             self._consumer.poll(timeout)  # all is paused: this serves commits, and waits as it should
         records = self._reader.read(limit, timeout)

@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, Producer
 
 from consumer.delivery.errors import OffsetOutOfRange
 from consumer.delivery.records import Record
+from consumer.delivery.spans import Span
 from consumer.kafka.settings import Connection
 from consumer.replay.bounded import BoundedReader, reader_config, whole_topic
-from consumer.replay.window import Span
 from tests.support.brokers import Broker
 from tests.support.traffic import Topics, produce
 

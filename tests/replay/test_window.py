@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.replay.window import Note, Span, fingerprint
+from consumer.delivery.spans import Span
+from consumer.replay.window import Note, fingerprint
 from tests.events.records import unhurried
 
 
