@@ -4,7 +4,7 @@ No torch here: what an exception means is the engine's to say.
 
 * Out of memory: cached memory is given back, the batch is halved and run again; later batches stay under the size
   that passed. One text that does not fit alone is treated as an input that fails.
-* Transient: the same batch again, with back-off, a few times.
+* Transient: the same batch again, with back-off, a few times; a lone text another few times after the probe has passed.
 * An input that fails: the batch is bisected. With one culprit among ``n`` texts that takes at most
   ``2 * log2(n) + 1`` forward passes beyond the first, the probe included: a half that passes proves the other
   guilty without a pass of its own, and a text is only ever accused by failing alone.
@@ -106,6 +106,13 @@ class Runner(Generic[TokenizedT]):
     ) -> None:
         """Find who makes ``rows`` fail, knowing that together they do."""
         if len(rows) == 1:
+            if self._engine.classify_error(error) is FailureKind.TRANSIENT:
+                # Not the text's fault by its own word: the model is asked, and if it works now, so may the text.
+                self._probe()
+                again = self._forward(batch, rows, verdicts)
+                if again is None:
+                    return
+                error = again
             verdicts[rows[0]] = Failure(type(error).__name__, "the model fails on this text", Stage.MODEL)
             return
         self.tally.bisections += 1

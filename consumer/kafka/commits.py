@@ -84,6 +84,14 @@ class Commits:
         self.store(partition, *position)
         self._commit({partition: position})
 
+    def begin_anew(self, partitions: Iterable[Partition]) -> None:
+        """Commit the beginning of these partitions' logs, although more was committed: they are of another topic now.
+
+        They must have been given up before: the client would send what it has stored of them after this.
+        """
+        self.forget(partitions)
+        self._commit({partition: _Position(0, None) for partition in partitions})
+
     def divide(self, partition: Partition, end: int) -> None:
         """This partition is caught up with from now on, until its offset is at ``end``."""
         self._divided[partition] = _Divided(end)

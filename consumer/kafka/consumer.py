@@ -143,6 +143,14 @@ class KafkaSource:
                 lags[partition] = backlog
         return lags
 
+    def begin_anew(self) -> None:
+        """Have the group begin at the start of the partitions owned now: another topic has the name. Then stop.
+
+        The client's position and what it committed are offsets of the old topic: records of the new one below them
+        would never be read.
+        """
+        self._commits.begin_anew(self._owned.give_up())
+
     def set_credentials(self, user: str, password: str) -> None:
         """Log in with these from now on; connections that stand are kept. On the thread that polls, like all here."""
         self._consumer.set_sasl_credentials(user, password)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
@@ -77,6 +78,14 @@ class Ownership:
             raise SourceFailed(
                 f"{partition.topic}/{partition.number} cannot be read from offset {offset}; restart the process"
             ) from error
+
+    def give_up(self) -> Sequence[Partition]:
+        """Read no partition any more; the client commits what is stored of them. Returns which they were."""
+        given_up = self.partitions
+        self.forget(given_up)
+        with suppress(KafkaException):
+            self._consumer.incremental_unassign([TopicPartition(p.topic, p.number) for p in given_up])
+        return given_up
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """These are not ours any more."""

@@ -22,6 +22,7 @@ from consumer.kafka.log_ends import LogEnds
 from consumer.kafka.login_errors import explain_refused_option
 from consumer.kafka.producer import KafkaSink
 from consumer.kafka.settings import CatchUp, Connection, Membership, Outputs, StartPosition
+from consumer.kafka.topic_identity import MadeAnew, TopicIdentity
 from consumer.kafka.topics import TopicsUnusable, check_topics
 from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
@@ -84,6 +85,7 @@ class KafkaConnection:
         self.backlog: Mapping[Partition, int] = {}
         self._admin: AdminClient | None = None
         self._ends: LogEnds | None = None
+        self._topic: TopicIdentity | None = None
 
     def join(self, listener: RebalanceListener) -> None:
         """Wait for a broker, check the topics, and join the group.
@@ -105,12 +107,17 @@ class KafkaConnection:
             self._kafka_source.join(listener)
 
     def refresh(self) -> None:
-        """Bring the backlog, commits and the brokers' state up to date, once in a while. On the poll thread."""
+        """Bring the backlog, commits and the brokers' state up to date, once in a while. On the poll thread.
+
+        Raises:
+            SourceFailed: the input topic was deleted, or made anew.
+        """
         now = time.monotonic()
         if now - self._refreshed < REFRESH:
             return
         self._refreshed = now
         self._secrets.look()
+        self._look_after_topic()
         self.backlog = self._kafka_source.lag(self._log_ends())
         self._count_commits()
         if not self._kafka_sink.alive:
@@ -134,6 +141,15 @@ class KafkaConnection:
             self._metrics.commits.inc(counts.commits - self._commits)
             self._metrics.last_commit.set(time.time())
         self._commits, self._commit_errors = counts.commits, counts.commit_errors
+
+    def _look_after_topic(self) -> None:
+        if self._topic is None:
+            self._topic = TopicIdentity(self._asking(), self._settings.input_topic, time.monotonic)
+        try:
+            self._topic.tick()
+        except MadeAnew:
+            self._kafka_source.begin_anew()
+            raise
 
     def _log_ends(self) -> Mapping[Partition, int]:
         """Where the partitions end, asked for while the input is paused: the consumer does not hear of it then."""

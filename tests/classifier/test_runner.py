@@ -387,6 +387,12 @@ def test_a_transient_error_that_stays_is_bisected_and_blames_nobody_once_it_pass
     assert all(len(batch) < 8 for batch in engine.batches[TRANSIENT_ATTEMPTS:])
 
 
+def test_a_lone_text_that_meets_one_is_asked_again_after_the_model_has_passed_its_probe() -> None:
+    engine = ScriptedEngine(hiccups=TRANSIENT_ATTEMPTS)
+    assert blamed(Runner(engine, sleep=lambda seconds: None).run(Batch.of(1))) == set()
+    assert engine.probes == 1
+
+
 def test_a_text_that_always_makes_a_transient_error_is_found() -> None:
     class OneHiccups(ScriptedEngine):
         def logits(self, batch: Batch) -> Sequence[tuple[float, ...]]:
