@@ -125,8 +125,9 @@ class Positions:
             if position.offset < 0 or partition in self._new:
                 return had  # nothing was read yet: its last owner's commit came in a moment ago
             raise SourceFailed(
-                f"{partition.topic}/{partition.number}: the log ends at {high}, before what was read already (an "
-                "unclean leader election?); restart the process: it goes on from the committed offset"
+                f"{partition.topic}/{partition.number}: the log ends at {high}, before what was read already. After an "
+                "unclean leader election, restart the process: it goes on from the committed offset. If the topic was "
+                "made anew, reset the group's offsets first"
             )
         allowed = self._membership.out_of_range
         if allowed == "stop":

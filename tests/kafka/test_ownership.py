@@ -130,11 +130,23 @@ class AskedFor:
         return ()
 
 
-def scripted_source(*numbers: int) -> KafkaSource:
-    source = KafkaSource(Connection("127.0.0.1:1"), Membership("g", "in"))
+def scripted_source(*numbers: int, clock: Callable[[], float] = time.monotonic) -> KafkaSource:
+    source = KafkaSource(Connection("127.0.0.1:1"), Membership("g", "in"), clock)
     source._listener = Notes()
     source._on_assign(source._consumer, [TopicPartition("in", number) for number in numbers])
     return source
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(299.0, "revoked"), (301.0, "lost")])
+def test_a_revoke_after_the_poll_interval_was_overrun_may_hide_that_all_is_lost(seconds: float, told: str) -> None:
+    """librdkafka #5604: whoever was thrown out must not store what somebody else owns by now."""
+    now = [100.0]
+    source = scripted_source(0, clock=lambda: now[0])
+    now[0] += seconds
+    source._on_revoke(source._consumer, [TopicPartition("in", 0)])
+    notes = source._listener
+    assert isinstance(notes, Notes)
+    assert notes.kinds() == ["assigned", told]
 
 
 def test_a_record_of_a_partition_that_was_revoked_behind_it_is_left_to_the_next_owner() -> None:

@@ -177,8 +177,12 @@ def test_a_partition_that_came_back_is_judged_afresh() -> None:
     assert list(found.found()) == [Found(WHERE, 12)]
 
 
-def test_an_offset_committed_by_the_last_owner_meanwhile_is_where_reading_begins() -> None:
-    assert list(positions(Answers(committed=15), start=StartPosition("latest")).found()) == [Found(WHERE, 15)]
+@pytest.mark.parametrize(("committed", "log"), [(15, (10, 20)), (10, (10, 20)), (20, (10, 20)), (0, (0, 0))])
+def test_an_offset_committed_by_the_last_owner_meanwhile_is_where_reading_begins(
+    committed: int, log: tuple[int, int]
+) -> None:
+    found = positions(Answers(committed=committed, log=log), start=StartPosition("latest")).found()
+    assert list(found) == [Found(WHERE, committed)]
 
 
 def test_a_log_that_was_cut_below_what_was_read_restarts_from_the_committed_offset() -> None:
