@@ -18,7 +18,7 @@ from consumer.events.paths import Path, exclude_each_other, nested
 from consumer.service import assembly
 from consumer.service.mapped_fields import map_fields
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 from schemas.labeled import LabeledEvent
 
 TEXTS: Final = ("加油！", "GG", "哈囉 大家好", "This was a great rally!", "好球 🔥🔥", "12:10")

@@ -7,7 +7,7 @@ from typing import Final
 from consumer.checks.findings import Finding, Status
 from consumer.service.assembly import find_frame
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 _WHAT: Final = "schema registry"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def split(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Parse what is the parser's own; return the rest, which :mod:`consumer.settings_loading` reads.
+    """Parse what is the parser's own; return the rest, which :mod:`consumer.settings.loading` reads.
 
     A flag that the parser does not know is taken for a setting, with the argument after it for its value, so that no
     message of argparse ever quotes a value.

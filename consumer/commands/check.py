@@ -17,7 +17,7 @@ from consumer.commands.terminal import console
 from consumer.kafka.grants import UNKNOWN_PRINCIPAL
 from consumer.kafka.hosts import is_local
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings, Program, load
+from consumer.settings.loading import BadSettings, Program, load
 
 GOOD = 0
 BAD = 1

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from consumer.commands.arguments import split
 from consumer.commands.signals import StopOnSignal
-from consumer.settings_classify import ClassifySettings
-from consumer.settings_loading import BadSettings, Program, load
+from consumer.settings.classify import ClassifySettings
+from consumer.settings.loading import BadSettings, Program, load
 
 DONE = 0
 SOME_REJECTED = 1

@@ -13,9 +13,9 @@ from consumer.commands.arguments import split
 from consumer.commands.terminal import console
 from consumer.service.catalogue_page import page
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings, Program, build, read_layers
-from consumer.settings_reference import reference
-from consumer.settings_shown import as_json, as_table, as_toml, show_settings
+from consumer.settings.loading import BadSettings, Program, build, read_layers
+from consumer.settings.reference import reference
+from consumer.settings.shown import as_json, as_table, as_toml, show_settings
 
 _USAGE = """comment-consumer config show [--json|--toml] [the settings of run]
        comment-consumer config reference

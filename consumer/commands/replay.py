@@ -13,8 +13,8 @@ from consumer.commands.arguments import split
 from consumer.commands.replay_arguments import LETTERS_PURPOSE, RELABEL_PURPOSE, letters_parser, relabel_parser
 from consumer.commands.signals import StopOnSignal
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings, Program, load
-from consumer.settings_replay import ReplaySettings
+from consumer.settings.loading import BadSettings, Program, load
+from consumer.settings.replay import ReplaySettings
 
 if TYPE_CHECKING:
     from consumer.replay.report import Report

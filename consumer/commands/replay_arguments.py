@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-from consumer.settings_kafka import TOPIC_NAME
+from consumer.settings.kafka import TOPIC_NAME
 
 MAX_ATTEMPTS = 3
 RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from consumer.settings_loading import BadSettings, load_settings
+from consumer.settings.loading import BadSettings, load_settings
 
 
 def run(arguments: Sequence[str]) -> int:

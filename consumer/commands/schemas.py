@@ -15,7 +15,7 @@ from consumer.events.mapping import FIELDS, FieldMapping
 from consumer.files.lines import Line, Lines, UnreadableInput
 from consumer.service.mapped_fields import map_fields
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings, Layer, Program, build, read_layers
+from consumer.settings.loading import BadSettings, Layer, Program, build, read_layers
 from schemas.asyncapi import render as render_asyncapi
 from schemas.deployment import Deployment
 from schemas.export import MODELS, files, render

@@ -28,8 +28,8 @@ from consumer.kafka.errors import find_kafka_error
 from consumer.service.kafka import connection_of
 from consumer.service.logs import configure_logging
 from consumer.settings import AnySettings
-from consumer.settings_kafka import KafkaSettings
-from consumer.settings_loading import BadSettings, Program, load
+from consumer.settings.kafka import KafkaSettings
+from consumer.settings.loading import BadSettings, Program, load
 
 DEFAULT_RATE: Final = 20.0
 REPORT: Final = 10.0  # seconds between two lines that say how far it is

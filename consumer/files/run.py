@@ -37,7 +37,7 @@ from consumer.service import assembly
 from consumer.service.logs import configure_logging
 from consumer.service.mapped_fields import map_fields
 from consumer.service.model_pipeline import ModelPipeline, Unwatched
-from consumer.settings_classify import ClassifySettings
+from consumer.settings.classify import ClassifySettings
 
 CLOSE_TIMEOUT = 5.0  # seconds for the model's threads to end
 REPORT = ".rejected.jsonl"

@@ -23,8 +23,8 @@ from consumer.replay.sources import Sources
 from consumer.replay.topics import check_ledger, check_usable
 from consumer.service.kafka import connection_of
 from consumer.service.logs import configure_logging
-from consumer.settings_kafka import KafkaSettings
-from consumer.settings_loading import BadSettings
+from consumer.settings.kafka import KafkaSettings
+from consumer.settings.loading import BadSettings
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from consumer.service.logs import configure_logging
 from consumer.service.mapped_fields import map_fields
 from consumer.service.model_pipeline import ModelPipeline, Unwatched
 from consumer.settings import Settings
-from consumer.settings_catch_up import CatchUpSettings
-from consumer.settings_loading import BadSettings
+from consumer.settings.catch_up import CatchUpSettings
+from consumer.settings.loading import BadSettings
 
 DRAIN_SHARE: Final = 0.8  # of the time that is left goes to the drain, the rest to closing
 CLOSE_SHARE: Final = 0.9

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from consumer.kafka.config import admin_config
 from consumer.kafka.settings import Connection
 from consumer.kafka.topics import ASK_TIMEOUT, TopicsUnusable, check_topics
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 
 def check_usable(

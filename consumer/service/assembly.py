@@ -29,7 +29,7 @@ from consumer.service.mapped_fields import map_fields
 from consumer.service.model_pipeline import ModelPipeline
 from consumer.service.policy_reload import load_policy
 from consumer.settings import DeadLetterSettings, EventSettings, ModelSettings, PolicySettings, Settings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 from schemas.export import render
 
 UNLIMITED = 2**62

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from consumer.service.health import Health
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 
 def application(health: Health, registry: CollectorRegistry) -> Starlette:

@@ -30,9 +30,9 @@ from consumer.service.metrics import Metrics, read_at_scrape
 from consumer.service.secret_rotation import SecretRotation, warn_of_exposed_files
 from consumer.service.timed import TimedSink, TimedSource
 from consumer.settings import Settings
-from consumer.settings_catch_up import CatchUpSettings
-from consumer.settings_kafka import KafkaSettings
-from consumer.settings_loading import BadSettings
+from consumer.settings.catch_up import CatchUpSettings
+from consumer.settings.kafka import KafkaSettings
+from consumer.settings.loading import BadSettings
 
 REFRESH = 1.0  # seconds between looks at lag, commits and brokers
 PROBE_TIMEOUT = 0.1  # seconds that the poll thread waits, once a refresh, to see whether lost brokers are back

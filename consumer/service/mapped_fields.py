@@ -5,7 +5,7 @@ from __future__ import annotations
 from consumer.events.mapping import FieldMapping
 from consumer.events.shipped import load_mapping
 from consumer.settings import EventSettings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 
 def map_fields(settings: EventSettings) -> FieldMapping:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from consumer.secret_files import SecretFile, SecretUnreadable, readable_by_all
-from consumer.settings_kafka import KafkaSettings
+from consumer.settings.kafka import KafkaSettings
 
 log = structlog.get_logger()
 

@@ -41,7 +41,7 @@ from consumer.service.step_log import StepLog
 from consumer.service.summary import Summary
 from consumer.service.vitals import Vitals
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 if TYPE_CHECKING:
     from consumer.tracing.opening import Tracing

@@ -15,7 +15,7 @@ import yaml
 
 from consumer.demo.feed import FeedSettings
 from consumer.settings import Settings
-from consumer.settings_loading import RUN, load
+from consumer.settings.loading import RUN, load
 
 FILE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
 

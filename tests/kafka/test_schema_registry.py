@@ -23,7 +23,7 @@ from consumer.events.framing import FramedCodec, frame
 from consumer.kafka import schema_registry
 from consumer.kafka.schema_registry import RegistryUnusable, connect, find_schema_id
 from consumer.service.assembly import find_frame
-from consumer.settings_loading import BadSettings, load_settings
+from consumer.settings.loading import BadSettings, load_settings
 from schemas.export import render
 from tests.events.records import MODEL, record
 from tests.events.test_codec import codec

@@ -12,7 +12,7 @@ from consumer.commands import schemas as command
 from consumer.commands.main import main
 from consumer.commands.schemas import deployment_of, schemas
 from consumer.events.mapping import FIELDS
-from consumer.settings_loading import load_settings
+from consumer.settings.loading import load_settings
 from schemas import export
 from schemas.asyncapi import asyncapi
 from schemas.deployment import Deployment

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from consumer.kafka.hosts import is_local
 from consumer.service.kafka import connection_of
 from consumer.settings import Settings
-from consumer.settings_kafka import KafkaSettings
-from consumer.settings_loading import RUN, BadSettings, build, load, read_layers
-from consumer.settings_security import wrong_url
-from consumer.settings_shown import HIDDEN, as_toml, show_settings
+from consumer.settings.kafka import KafkaSettings
+from consumer.settings.loading import RUN, BadSettings, build, load, read_layers
+from consumer.settings.security import wrong_url
+from consumer.settings.shown import HIDDEN, as_toml, show_settings
 
 ENDPOINT = "https://provider.example/token"
 SCRAM = {

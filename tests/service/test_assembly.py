@@ -11,7 +11,7 @@ from consumer.events.mapping import FieldMapping
 from consumer.service import assembly
 from consumer.service.mapped_fields import map_fields
 from consumer.settings import EventSettings, ModelSettings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 
 def test_the_model_is_loaded_on_a_thread_that_is_gone_afterwards(monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ from consumer.kafka import schema_registry
 from consumer.service import assembly
 from consumer.service.lifecycle import ExitCode
 from consumer.service.worker import run_worker
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 from schemas import LabeledEvent
 from tests.kafka.test_schema_registry import answer, registry
 from tests.service.fake_kafka import FakeKafka

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from consumer.service.health import Health
 from consumer.service.http import HttpEndpoint, application
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 
 
 def test_health_and_metrics_are_served_on_a_free_port():

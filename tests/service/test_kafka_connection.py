@@ -23,8 +23,8 @@ from consumer.kafka.settings import CatchUp, StartPosition
 from consumer.service.kafka import catch_up_of, connection_of, membership_of, start_of
 from consumer.service.metrics import Metrics
 from consumer.service.timed import TIMED, TimedSink
-from consumer.settings_catch_up import CatchUpSettings
-from consumer.settings_kafka import KafkaSettings
+from consumer.settings.catch_up import CatchUpSettings
+from consumer.settings.kafka import KafkaSettings
 
 MODEL = files("consumer.demo") / "model"
 COMMENTS = 400

@@ -15,7 +15,7 @@ from consumer.delivery.ports import Finished
 from consumer.delivery.records import Failure, Verdict
 from consumer.service.assembly import warm_up
 from consumer.service.model_pipeline import ModelPipeline
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 from tests.service.fake_engine import FakeEngine
 
 

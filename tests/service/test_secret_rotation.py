@@ -13,7 +13,7 @@ from consumer.service.health import Health
 from consumer.service.lifecycle import Ending
 from consumer.service.metrics import Metrics
 from consumer.service.secret_rotation import SecretRotation, exposed_files
-from consumer.settings_kafka import KafkaSettings
+from consumer.settings.kafka import KafkaSettings
 
 OLD, NEW = "0ld-s3cret", "n3w-s3cret"
 

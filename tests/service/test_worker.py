@@ -15,7 +15,7 @@ from consumer.delivery.row import Row
 from consumer.service.lifecycle import Ending, ExitCode
 from consumer.service.worker import Worker, run_worker
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 from tests.service.fake_kafka import FakeKafka
 
 MODEL = files("consumer.demo") / "model"

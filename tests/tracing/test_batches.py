@@ -17,7 +17,7 @@ from consumer.delivery.ports import Delivery
 from consumer.delivery.records import Decoded, Record, Skipped, ToClassify
 from consumer.events.traceparent import read_traceparent
 from consumer.service.worker import Worker
-from consumer.settings_loading import BadSettings
+from consumer.settings.loading import BadSettings
 from consumer.tracing import batches
 from consumer.tracing.attributes import Names
 from consumer.tracing.batches import BatchTracer

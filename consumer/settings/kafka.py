@@ -1,4 +1,4 @@
-"""The settings of the Kafka connection, and how a secret comes from a file."""
+"""The settings of the Kafka connection."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
@@ -22,37 +20,12 @@ from pydantic import (
 )
 
 from consumer.kafka.config import checked_options
-from consumer.secret_files import SecretUnreadable, read_secret
-from consumer.settings_security import complaints, wrong_url
+from consumer.settings.group import Group
+from consumer.settings.security import complaints, wrong_url
 
 BROKER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/,\s]+)):(?P<port>\d{1,5})")
 TOPIC_NAME = r"^[A-Za-z0-9._-]{1,249}$"
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
-
-
-class Group(BaseModel):
-    """A group of settings. ``secrets`` are fields that may also be given as a file, by ``<field>_file``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    secrets: ClassVar[tuple[str, ...]] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_secret_files(cls, values: object) -> object:
-        if not isinstance(values, dict):
-            return values
-        filled: dict[str, object] = dict(values)
-        for name in cls.secrets:
-            file = filled.get(f"{name}_file")
-            if file is None:
-                continue
-            if filled.get(name) is not None:
-                raise ValueError(f"give {name} or {name}_file, not both")
-            try:
-                filled[name] = read_secret(Path(str(file)))
-            except SecretUnreadable as error:
-                raise ValueError(f"{name}_file {error}") from None
-        return filled
 
 
 def _position(value: object) -> object:

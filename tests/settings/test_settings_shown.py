@@ -10,12 +10,12 @@ import pytest
 
 from consumer.commands.config import config
 from consumer.settings import Settings
-from consumer.settings_classify import ClassifySettings
-from consumer.settings_loading import RUN, build, load, read_layers, setting_names
-from consumer.settings_reference import documented, reference
-from consumer.settings_shown import HIDDEN, Shown, show_settings
+from consumer.settings.classify import ClassifySettings
+from consumer.settings.loading import RUN, build, load, read_layers, setting_names
+from consumer.settings.reference import documented, reference
+from consumer.settings.shown import HIDDEN, Shown, show_settings
 
-REFERENCE = Path(__file__).parents[1] / "consumer" / "settings.md"
+REFERENCE = Path(__file__).parents[2] / "consumer" / "settings.md"
 NEEDED = ["--kafka.bootstrap-servers", "localhost:9092", "--model.source", "checkpoint"]
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from consumer.kafka.hosts import is_local
 
 if TYPE_CHECKING:
-    from consumer.settings_kafka import KafkaSettings
+    from consumer.settings.kafka import KafkaSettings
 
 # With these the token is asked for in another way than by client id and secret.
 _OTHER_GRANTS = ("sasl.oauthbearer.grant.type", "sasl.oauthbearer.metadata.authentication.type")

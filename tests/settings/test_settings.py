@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer import settings_loading
+from consumer.settings import loading
 from consumer.settings import Settings
-from consumer.settings_loading import BadSettings, load_settings, setting_names
+from consumer.settings.loading import BadSettings, load_settings, setting_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "presets" / "known.toml").write_text(
         '[model]\nsource = "hub/known"\n[batch]\nmax_comments = 7\n[kafka]\ngroup_id = "preset"\n'
     )
-    monkeypatch.setattr(settings_loading, "PRESETS", tmp_path / "presets")
+    monkeypatch.setattr(loading, "PRESETS", tmp_path / "presets")
 
 
 class TestSources:
@@ -165,7 +165,7 @@ class TestUnknownNames:
         assert refused("--preset", "other") == ("preset: there is no 'other'; there are: known",)
 
 
-@pytest.mark.parametrize("name", settings_loading.preset_names())
+@pytest.mark.parametrize("name", loading.preset_names())
 def test_a_shipped_preset_holds_only_settings_that_there_are(name: str):
     settings = load("--preset", name, needed=["--kafka.bootstrap-servers", "localhost:9092"])
     assert settings.model.source

@@ -14,8 +14,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from consumer.settings import Settings
-from consumer.settings_loading import group_of, spell
+from consumer.settings.everything import Settings
+from consumer.settings.loading import group_of, spell
 
 UNITS: Final = (
     "milliseconds", "seconds", "minutes", "bytes", "tokens", "comments", "records", "results", "texts", "threads",

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
 
-from consumer.settings import AnySettings, Settings
+from consumer.settings.everything import AnySettings, Settings
 
 SettingsT = TypeVar("SettingsT", bound=AnySettings)
 Spelling: TypeAlias = Literal["flag", "variable", "key"]

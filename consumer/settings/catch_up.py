@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from consumer.settings_kafka import Group
+from consumer.settings.group import Group
 
 
 class CatchUpSettings(Group):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from consumer.settings import AnySettings
-from consumer.settings_kafka import KafkaSettings
+from consumer.settings.everything import AnySettings
+from consumer.settings.kafka import KafkaSettings
 
 
 class ReplaySettings(AnySettings):

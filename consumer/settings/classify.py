@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from consumer.settings import (
-    AnySettings,
-    BatchSettings,
-    CacheSettings,
-    EventSettings,
-    ModelSettings,
-    PolicySettings,
-)
+from consumer.settings.events import EventSettings, PolicySettings
+from consumer.settings.everything import AnySettings
+from consumer.settings.model import ModelSettings
+from consumer.settings.pace import BatchSettings, CacheSettings
 
 
 class ClassifySettings(AnySettings):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from consumer.kafka.hosts import is_local
-from consumer.settings_kafka import Group
+from consumer.settings.group import Group
 
 
 class RegistrySettings(Group):

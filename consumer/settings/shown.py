@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from consumer.settings_loading import Layer, group_of, spell
+from consumer.settings.loading import Layer, group_of, spell
 
 HIDDEN: Final = "(hidden)"
 _SECRET_OPTION: Final = re.compile(r"password|secret|token|\.pem$|\.key$|oauthbearer|jaas|credential", re.IGNORECASE)
