@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from consumer.commands.arguments import split
 from consumer.commands.signals import StopOnSignal
@@ -40,7 +41,7 @@ def classify(arguments: Sequence[str]) -> int:
     # Only now: torch takes seconds to import, and a wrong setting is told at once.
     from consumer.delivery.errors import ModelBroken  # noqa: PLC0415
     from consumer.files.job import Stopped  # noqa: PLC0415
-    from consumer.files.journal import CannotResume  # noqa: PLC0415
+    from consumer.files.journal import SUFFIX, CannotResume  # noqa: PLC0415
     from consumer.files.lines import UnreadableInput  # noqa: PLC0415
     from consumer.files.run import Plan, run  # noqa: PLC0415
 
@@ -64,7 +65,8 @@ def classify(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise  # nobody reads any more; the command line's own affair
     except OSError as error:
-        again = "; the same command goes on from here" if own.out else ""
+        begun = own.out is not None and Path(own.out + SUFFIX).exists()
+        again = "; the same command goes on from here" if begun else ""
         return _refuse([f"{error.filename or 'reading or writing'}: {os.strerror(error.errno or 0)}{again}"])
     except Stopped:
         again = ": the same command goes on from here" if own.out and own.file != "-" else ""

@@ -64,6 +64,8 @@ def parse_mapping(text: str) -> FieldMapping:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"it is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets by the thousand
+        raise ValueError(f"it is not TOML of a mapping ({type(error).__name__})") from None
     _only(tables, ("fields", "kind"), "")
     given = _table(tables, "fields")
     _only(given, FIELDS, "fields.")

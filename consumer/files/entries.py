@@ -51,9 +51,13 @@ def too_large(number: int, size: int, limit: int) -> Entry:
 
 
 def as_json(number: int, event: dict[str, Any], max_bytes: int) -> Entry:
-    """An entry out of a table's row."""
+    """An entry out of a table's row. Bytes are taken for UTF-8: tables have texts in binary columns too."""
     try:
-        value = orjson.dumps(event, default=str)
+        value = orjson.dumps(event, default=_plain)
     except (TypeError, ValueError):  # a text that is no Unicode, a number beyond 64 bits
         return unreadable(number, "invalid_value", "a value of it cannot be written as JSON")
     return Entry(number, value) if len(value) <= max_bytes else too_large(number, len(value), max_bytes)
+
+
+def _plain(value: object) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -65,11 +65,14 @@ def open_input(given: str, wanted: Format | None, max_bytes: int, mapping: Field
         )
     except OSError as error:
         raise UnreadableInput(f"{given} cannot be read: {os.strerror(error.errno or 0)}") from None
-    name = "stdin" if given == STDIN else Path(given).name
+    # A name that is not UTF-8 is one all the same, but cannot stand in an event as it is.
+    name = "stdin" if given == STDIN else os.fsencode(Path(given).name).decode("utf-8", "replace")
     status = os.fstat(file.fileno())
     regular = stat.S_ISREG(status.st_mode) and given != STDIN
     try:
         beginning = _peek(file, regular=regular)
+        if beginning.startswith(b"\x1f\x8b"):
+            raise UnreadableInput("it is compressed (gzip): zcat FILE | comment-consumer classify - reads it")
         form = wanted or guess_format(name, beginning)
         if form == "parquet" and not regular:
             raise UnreadableInput("Parquet cannot be read from a pipe: name a file")

@@ -7,6 +7,7 @@ Threads meet at queues: the reader's here, the model's in :class:`~consumer.serv
 
 from __future__ import annotations
 
+import codecs
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -76,7 +77,7 @@ class Ids:
         if self._fill_in:
             for place, (entry, result) in enumerate(zip(entries, decoded, strict=True)):
                 if isinstance(result, Failure) and result.type in ("missing_field", "invalid_field"):
-                    event: dict[str, object] = orjson.loads(entry.value)
+                    event: dict[str, object] = orjson.loads(entry.value.removeprefix(codecs.BOM_UTF8))
                     if event.get("id") is None:
                         named = orjson.dumps(event | {"id": str(entry.number)})
                         decoded[place] = self._decoder.decode([self._record(entry.number, named)])[0]

@@ -74,7 +74,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
         stack.callback(source.file.close)
         before = source.state()
         out = None if plan.out is None else _usable(Path(plan.out), source)
-        _check_report(plan)
+        _check_report(plan, source, out)
         checkpoint = assembly.open_checkpoint(settings.model)
         engine = assembly.load(settings.model, checkpoint)
         policy = assembly.compile_policy(settings.policy, engine.labels)
@@ -82,7 +82,7 @@ def run(plan: Plan, settings: ClassifySettings, asked_to_stop: Callable[[], bool
 
         journal = None
         if out is not None and source.path is not None and _is_ordinary(out):
-            journal = Journal(out.with_name(out.name + SUFFIX), _stamp(source, settings, mapping, engine, policy, form))
+            journal = Journal(_progress(out), _stamp(plan, source, settings, mapping, engine, policy, form))
             stack.callback(journal.close)
         output = _output(stack, out)
         report_path, report = _report(stack, plan, out)
@@ -139,24 +139,33 @@ def _usable(out: Path, source: OpenInput) -> Path:
         raise CannotResume(f"--out: {out} is a folder: name a file")
     if source.path is not None and out.exists() and os.path.samefile(out, source.path):
         raise CannotResume("--out is the input itself: name another file")
-    if out.exists() and _is_ordinary(out) and out.stat().st_size and not out.with_name(out.name + SUFFIX).exists():
+    if out.exists() and _is_ordinary(out) and out.stat().st_size and not _progress(out).exists():
         raise CannotResume(f"{out} is there already, and is no run that was begun: remove it or name another file")
     return out
 
 
-def _check_report(plan: Plan) -> None:
-    """Refuse to write a report over something else."""
+def _check_report(plan: Plan, source: OpenInput, out: Path | None) -> None:
+    """Refuse to write a report over something else. Whether one that is there is this run's, the journal knows."""
     if plan.report is None:
         return
     report = Path(plan.report)
-    begun = plan.out is not None and Path(plan.out + SUFFIX).exists()
-    if not report.parent.is_dir() or report.is_dir():
-        raise CannotResume(f"--report: {report} is no file in a folder that is there")
-    if report.exists() and (not _is_ordinary(report) or (report.stat().st_size and not begun)):
+    if not report.parent.is_dir() or not _is_ordinary(report):
+        raise CannotResume(f"--report: {report} is no ordinary file in a folder that is there: name another one")
+    taken = {"the input": source.path, "--out": out, "the progress file": None if out is None else _progress(out)}
+    for what, path in taken.items():
+        if path is not None and report.resolve() == path.resolve():
+            raise CannotResume(f"--report is {what} itself: name another file")
+    begun = out is not None and _progress(out).exists()
+    if report.exists() and report.stat().st_size and not begun:
         raise CannotResume(f"--report: {report} is there already: remove it or name another file")
 
 
+def _progress(out: Path) -> Path:
+    return out.with_name(out.name + SUFFIX)
+
+
 def _stamp(
+    plan: Plan,
     source: OpenInput,
     settings: ClassifySettings,
     mapping: FieldMapping,
@@ -175,6 +184,7 @@ def _stamp(
         ],
         "mapping": repr(mapping),  # of a file, what it said
         "output format": form,
+        "--report": None if plan.report is None else str(Path(plan.report).resolve()),
     }
 
 

@@ -75,6 +75,7 @@ class CommaSeparated:
         self._last = 0  # line that was taken last
         self._began = 0  # first line of the record that is being read
         self._taken = 0  # bytes of that record so far
+        self._lines_of_record: list[Line] = []
 
     @property
     def share(self) -> float | None:
@@ -90,6 +91,7 @@ class CommaSeparated:
         records = csv.reader(self._decoded(incoming), strict=True)
         while True:
             self._began, self._taken = 0, 0
+            self._lines_of_record.clear()
             try:
                 record = next(records, None)
             except _Spoiled as spoiled:
@@ -98,12 +100,14 @@ class CommaSeparated:
                         f"the header cannot be read: {spoiled.entry.failure.message if spoiled.entry.failure else ''}"
                     ) from None
                 entries.append(spoiled.entry)
+                self._go_back()
                 records = csv.reader(self._decoded(incoming), strict=True)
                 continue
             except csv.Error:
                 if columns is None:
                     raise UnreadableInput("the header is not CSV") from None
                 entries.append(unreadable(self._began, "invalid_csv", "it is not CSV: its quotes do not fit together"))
+                self._go_back()
                 records = csv.reader(self._decoded(incoming), strict=True)
                 continue
             if record is None:
@@ -121,6 +125,10 @@ class CommaSeparated:
                 entries = []
         if entries:
             yield entries
+
+    def _go_back(self) -> None:
+        """A quote that is never closed takes in the lines after it, up to the limit: they are records of their own."""
+        self._waiting.extendleft(reversed(self._lines_of_record[1:]))
 
     def _entry(self, record: list[str], columns: list[Column], width: int) -> Entry:
         number = self._began
@@ -142,6 +150,7 @@ class CommaSeparated:
             line = self._waiting.popleft()
             self._began = self._began or line.number
             self._taken += line.size
+            self._lines_of_record.append(line)
             if line.content is None or self._taken > self._max_bytes:
                 raise _Spoiled(too_large(self._began, self._taken, self._max_bytes))
             try:
@@ -194,7 +203,10 @@ class Parquet:
                 columns = [batch.column(name).to_pylist() for name in self._names]
             except self._broken as error:
                 raise UnreadableInput(f"the file is damaged after row {self._read} ({type(error).__name__})") from None
-            except UnicodeDecodeError:
+            except (OverflowError, ValueError) as error:
+                if not isinstance(error, UnicodeDecodeError):
+                    why = f"a value after row {self._read} is beyond what can be read ({type(error).__name__})"
+                    raise UnreadableInput(f"{why}; write the column as text") from None
                 raise UnreadableInput(f"a text after row {self._read} is not UTF-8; write the file anew") from None
             entries = []
             for row in zip(*columns, strict=True):

@@ -24,6 +24,7 @@ from consumer.delivery.spans import Span
 from consumer.kafka.config import COMMIT_INTERVAL_MS
 from consumer.kafka.counts import SourceCounts
 from consumer.kafka.errors import find_kafka_error
+from consumer.kafka.offset_metadata import write_metadata
 from consumer.kafka.span_metadata import write_spans
 
 log = structlog.get_logger()
@@ -56,6 +57,8 @@ class Commits:
         self._heard = heard
         self._divided: dict[Partition, _Divided] = {}
         self._due = 0.0
+        self.topic_id: str | None = None
+        """Of the topic whose offsets these are, where that is known; see :mod:`consumer.kafka.offset_metadata`."""
 
     def store(self, partition: Partition, offset: int, leader_epoch: int | None, above: tuple[Span, ...] = ()) -> None:
         """Have an offset committed soon. Of a partition that is not ours any more it is not."""
@@ -64,7 +67,7 @@ class Commits:
             divided.wanted = _Position(offset, leader_epoch, above)
             return
         try:
-            self._consumer.store_offsets(offsets=[_ready(partition, _Position(offset, leader_epoch))])
+            self._consumer.store_offsets(offsets=[self._ready(partition, _Position(offset, leader_epoch))])
         except KafkaException as refused:
             error = find_kafka_error(refused)
             if error is None or error.code() != KafkaError._STATE:
@@ -123,7 +126,7 @@ class Commits:
         left = self._unanswered(tuple(self._divided))
         self._divided.clear()
         if left:
-            self._consumer.commit(offsets=[_ready(*each) for each in left.items()], asynchronous=False)
+            self._consumer.commit(offsets=[self._ready(*each) for each in left.items()], asynchronous=False)
 
     def _unanswered(self, partitions: Iterable[Partition]) -> dict[Partition, _Position]:
         left = {p: d.wanted or d.sent for p in partitions if (d := self._divided.get(p)) is not None}
@@ -148,7 +151,7 @@ class Commits:
         partition = Partition(each.topic, each.partition)
         divided = self._divided.get(partition)
         sent = divided.sent if divided is not None else None
-        if divided is None or sent is None or not _same(each, _ready(partition, sent)):
+        if divided is None or sent is None or not _same(each, self._ready(partition, sent)):
             return  # the client's own, or from before the partition went away and came back
         divided.sent = None
         if not ok:
@@ -158,23 +161,22 @@ class Commits:
             del self._divided[partition]
             if divided.wanted is not None:
                 with suppress(KafkaException):  # not ours any more
-                    self._consumer.store_offsets(offsets=[_ready(partition, divided.wanted)])
+                    self._consumer.store_offsets(offsets=[self._ready(partition, divided.wanted)])
 
     def _commit(self, positions: Mapping[Partition, _Position]) -> bool:
         try:
-            self._consumer.commit(offsets=[_ready(*each) for each in positions.items()], asynchronous=True)
+            self._consumer.commit(offsets=[self._ready(*each) for each in positions.items()], asynchronous=True)
         except KafkaException:
             return False  # it is sent with the next ones
         return True
 
+    def _ready(self, partition: Partition, position: _Position) -> TopicPartition:
+        """As the client takes it."""
+        metadata = write_metadata(self.topic_id, write_spans(partition, position.offset, position.above))
+        if position.leader_epoch is None:
+            return TopicPartition(partition.topic, partition.number, position.offset, metadata)
+        return TopicPartition(partition.topic, partition.number, position.offset, metadata, position.leader_epoch)
+
 
 def _same(one: TopicPartition, other: TopicPartition) -> bool:
     return (one.offset, one.metadata or "") == (other.offset, other.metadata or "")
-
-
-def _ready(partition: Partition, position: _Position) -> TopicPartition:
-    """As the client takes it."""
-    metadata = write_spans(partition, position.offset, position.above)
-    if position.leader_epoch is None:
-        return TopicPartition(partition.topic, partition.number, position.offset, metadata)
-    return TopicPartition(partition.topic, partition.number, position.offset, metadata, position.leader_epoch)

@@ -37,6 +37,7 @@ from consumer.kafka.config import consumer_config
 from consumer.kafka.counts import SourceCounts
 from consumer.kafka.divisions import Divider
 from consumer.kafka.errors import Severity, advise, severity_of
+from consumer.kafka.offset_metadata import topic_of
 from consumer.kafka.ownership import Ownership
 from consumer.kafka.positions import LOOKUP_TIMEOUT, Found, Positions
 from consumer.kafka.received import partition_of, record_of
@@ -143,13 +144,26 @@ class KafkaSource:
                 lags[partition] = backlog
         return lags
 
-    def begin_anew(self) -> None:
+    def is_of(self, topic_id: str, numbers: Sequence[int]) -> Sequence[int]:
+        """Note which topic this is, before joining; return the partitions whose committed offset is of another one.
+
+        Raises:
+            KafkaException: no broker tells what is committed.
+        """
+        self._commits.topic_id = topic_id
+        asked = [TopicPartition(self._membership.topic, number) for number in numbers]
+        found = self._consumer.committed(asked, timeout=LOOKUP_TIMEOUT)
+        return [each.partition for each in found if topic_of(each.metadata) not in (None, topic_id)]
+
+    def begin_anew(self, topic_id: str) -> None:
         """Have the group begin at the start of the partitions owned now: another topic has the name. Then stop.
 
         The client's position and what it committed are offsets of the old topic: records of the new one below them
         would never be read.
         """
-        self._commits.begin_anew(self._owned.give_up())
+        given_up = self._owned.give_up()
+        self._commits.topic_id = topic_id
+        self._commits.begin_anew(given_up)
 
     def set_credentials(self, user: str, password: str) -> None:
         """Log in with these from now on; connections that stand are kept. On the thread that polls, like all here."""

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumer.delivery.records import Partition
 from consumer.delivery.spans import Division
+from consumer.kafka.offset_metadata import spans_in
 from consumer.kafka.settings import CatchUp
 from consumer.kafka.span_metadata import read_spans
 
@@ -32,7 +33,7 @@ class Divider:
         Raises:
             KafkaException: a broker did not answer.
         """
-        done = read_spans(partition, begin, metadata)
+        done = read_spans(partition, begin, spans_in(metadata))
         if done and done[-1].end > high:
             log.warning("metadata of the committed offset is not of this log", partition=partition.number)
             done = ()

@@ -71,6 +71,7 @@ _ADVICE: Mapping[int, str] = MappingProxyType(
         KafkaError.SASL_AUTHENTICATION_FAILED: "check the user name and password",
         KafkaError._AUTHENTICATION: "check the user name, password and certificates",
         KafkaError.UNKNOWN_TOPIC_OR_PART: "create the topic, or correct its name in the settings",
+        KafkaError._UNKNOWN_PARTITION: "create the topic {name} again, or correct its name in the settings",
         KafkaError._UNKNOWN_TOPIC: "create the topic, or correct its name in the settings",
         KafkaError.FENCED_INSTANCE_ID: "another member has the same kafka.group_instance_id: give each its own",
         KafkaError.UNRELEASED_INSTANCE_ID: "another member has the same kafka.group_instance_id: give each its own",
@@ -118,6 +119,7 @@ def advise(
     advice = _ADVICE.get(error.code(), "")
     if advice:
         advice = "; " + advice.format(
+            name=topic,
             topic=grant_line(to, operation, "topic", topic),
             group=grant_line(to, "Read", "group", group),
             transactional_id=grant_line(to, "Write --operation Describe", "transactional-id", transactional_id),

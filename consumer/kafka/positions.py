@@ -125,9 +125,9 @@ class Positions:
             if position.offset < 0 or partition in self._new:
                 return had  # nothing was read yet: its last owner's commit came in a moment ago
             raise SourceFailed(
-                f"{partition.topic}/{partition.number}: the log ends at {high}, before what was read already. After an "
-                "unclean leader election, restart the process: it goes on from the committed offset. If the topic was "
-                "made anew, reset the group's offsets first"
+                f"{partition.topic}/{partition.number}: the log ends at {high}, before what was read already: the "
+                "topic was made anew, or cut by an unclean leader election. Start again: a topic made anew is told "
+                "then as such, and one that was cut is read from the committed offset"
             )
         allowed = self._membership.out_of_range
         if allowed == "stop":

@@ -29,7 +29,11 @@ log = structlog.get_logger()
 
 
 class MadeAnew(SourceFailed):
-    """The topic has another id than before: it was deleted and created again."""
+    """The topic has another id than before: it was deleted and created again. ``topic_id`` is the new one."""
+
+    def __init__(self, message: str, topic_id: str) -> None:
+        super().__init__(message)
+        self.topic_id = topic_id
 
 
 class Asks(Protocol):
@@ -51,6 +55,16 @@ class TopicIdentity:
         self._gone = 0
         self._answer: Future[TopicDescription] | None = None
         self._due = clock()
+
+    def establish(self, patience: float = ASK_TIMEOUT) -> tuple[str, list[int]] | None:
+        """Ask once and wait for it: the topic's id, and its partitions. ``None`` if the brokers do not tell."""
+        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=patience)
+        try:
+            found = asked[self._topic].result(patience + 1.0)
+        except (KafkaException, TimeoutError):
+            return None
+        self._compare(str(found.topic_id))
+        return str(found.topic_id), [each.id for each in found.partitions]
 
     def tick(self) -> None:
         """Ask if it is time, and judge what was answered.
@@ -92,6 +106,7 @@ class TopicIdentity:
         if self._id is not None and found != self._id:
             raise MadeAnew(
                 f"the topic {self._topic} was deleted and made anew while it was read. The group's offsets were set to "
-                "the beginning of the new one for the partitions that were read here: start again"
+                "the beginning of the new one for the partitions that were read here: start again",
+                found,
             )
         self._id = found

@@ -140,6 +140,15 @@ class Policy(_Part):
             raise ValueError(f"no such action: {wrong}; actions are {', '.join(self.actions)}")
         return self
 
+    @model_validator(mode="after")
+    def _bands_hold_their_thresholds(self) -> Self:
+        self._rule("default", "", self.default)
+        self._rules(list(self.labels), {}, self.no_label, "labels")
+        for place, override in enumerate(self.overrides):
+            named = list(dict.fromkeys([*self.labels, *override.labels]))
+            self._rules(named, override.labels, self.no_label, f"overrides.{place}.labels")
+        return self
+
     def _actions_asked(self) -> list[tuple[str, str]]:
         asked: list[tuple[str, str | None]] = []
         if any(each.review for each in self._label_policies()):
@@ -167,7 +176,7 @@ class Policy(_Part):
         """This policy for a model with these labels.
 
         Raises:
-            ValueError: it names a label that the model does not have, or a threshold stands outside its review band.
+            ValueError: it names a label that the model does not have.
         """
         named = set(self.labels).union(*(override.labels for override in self.overrides))
         unknown = sorted(named - set(labels))

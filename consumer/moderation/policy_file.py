@@ -55,6 +55,8 @@ def _toml(name: str, text: str) -> object:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError([f"{name} is not TOML: {error}"]) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets by the thousand
+        raise PolicyError([f"{name} is not TOML of a policy ({type(error).__name__})"]) from None
 
 
 def _yaml(name: str, text: str) -> object:
@@ -64,8 +66,8 @@ def _yaml(name: str, text: str) -> object:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (at line {mark.line + 1}, column {mark.column + 1})"
         raise PolicyError([f"{name} is not YAML: {getattr(error, 'problem', None) or error}{where}"]) from None
-    except RecursionError:
-        raise PolicyError([f"{name} is not YAML of a policy: it is nested too deeply"]) from None
+    except Exception as error:  # PyYAML's constructors raise whatever Python does: KeyError, IndexError, ValueError
+        raise PolicyError([f"{name} is not YAML of a policy ({type(error).__name__})"]) from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -80,6 +82,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a name stands before a colon, not a list or a table (a template that was not filled in?)"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
             if key.tag != "tag:yaml.org,2002:str":

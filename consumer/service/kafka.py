@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from consumer.delivery.row import Row
 from consumer.kafka.config import ConfigError, admin_config
 from consumer.kafka.consumer import KafkaSource
 from consumer.kafka.errors import find_kafka_error
+from consumer.kafka.grants import quoted
 from consumer.kafka.log_ends import LogEnds
 from consumer.kafka.login_errors import explain_refused_option
 from consumer.kafka.producer import KafkaSink
@@ -37,6 +39,9 @@ from consumer.settings.loading import BadSettings
 REFRESH = 1.0  # seconds between looks at lag, commits and brokers
 PROBE_TIMEOUT = 0.1  # seconds that the poll thread waits, once a refresh, to see whether lost brokers are back
 SOURCE_SHARE = 0.8  # of the time to close; the sink has nothing left to wait for after a drain
+
+
+log = structlog.get_logger()
 
 
 def connect_to_kafka(settings: Settings, metrics: Metrics, health: Health, ending: Ending) -> KafkaConnection:
@@ -92,6 +97,7 @@ class KafkaConnection:
 
         Raises:
             BadSettings: a topic or the right to it is missing, or the brokers refuse the login.
+            MadeAnew: the group's offsets are of another input topic of this name.
         """
         kafka = self._settings
         topics = {
@@ -104,6 +110,7 @@ class KafkaConnection:
         except TopicsUnusable as unusable:
             raise BadSettings(unusable.lines) from None
         if not self._ending.asked:
+            self._know_topic()
             self._kafka_source.join(listener)
 
     def refresh(self) -> None:
@@ -142,13 +149,35 @@ class KafkaConnection:
             self._metrics.last_commit.set(time.time())
         self._commits, self._commit_errors = counts.commits, counts.commit_errors
 
+    def _know_topic(self) -> None:
+        """Learn which topic has the name now, and refuse offsets of an earlier one: they lie somewhere in this one."""
+        kafka = self._settings
+        self._topic = TopicIdentity(self._asking(), kafka.input_topic, time.monotonic)
+        established = self._topic.establish()
+        if established is None:
+            return  # the brokers do not tell
+        topic_id, numbers = established
+        try:
+            others = self._kafka_source.is_of(topic_id, numbers)
+        except KafkaException as failed:
+            log.warning("committed offsets are not known yet; not compared", error=type(failed).__name__)
+            return
+        if others:
+            raise MadeAnew(
+                f"the topic {kafka.input_topic} was deleted and made anew since the group committed its offsets "
+                f"(partitions {', '.join(map(str, others))}): they mean nothing in it. Set them anew, then start: "
+                f"kafka-consumer-groups --bootstrap-server {kafka.bootstrap_servers} --group {quoted(kafka.group_id)} "
+                f"--topic {quoted(kafka.input_topic)} --reset-offsets --to-earliest --execute",
+                topic_id,
+            )
+
     def _look_after_topic(self) -> None:
         if self._topic is None:
-            self._topic = TopicIdentity(self._asking(), self._settings.input_topic, time.monotonic)
+            return
         try:
             self._topic.tick()
-        except MadeAnew:
-            self._kafka_source.begin_anew()
+        except MadeAnew as anew:
+            self._kafka_source.begin_anew(anew.topic_id)
             raise
 
     def _log_ends(self) -> Mapping[Partition, int]:

@@ -36,7 +36,10 @@ class Lateness:
         lags = {}
         for partition, far in progress.items():
             clear = self._clear.setdefault(partition, now)
-            if far.oldest_received_at is not None:
+            written_at = far.oldest_timestamp_ms
+            if far.oldest_received_at is None and written_at is not None:  # a backlog, nothing of it in flight just now
+                lags[partition] = max(0.0, now - written_at / 1000.0)
+            elif far.oldest_received_at is not None:
                 received = now - (monotonic - far.oldest_received_at)
                 written = far.oldest_timestamp_ms
                 lags[partition] = max(0.0, now - (written / 1000.0 if written and written > 0 else received))

@@ -98,8 +98,9 @@ class PolicyReload:
         before = self._policy
         try:
             policy = load_policy(self._path).compiled(before.labels)
-        except ValueError as error:
-            lines = error.lines if isinstance(error, PolicyError) else (f"{self._path}: {error}",)
+        except Exception as error:  # whatever a file holds, it must not end what works
+            said = str(error) if isinstance(error, ValueError) else type(error).__name__
+            lines = error.lines if isinstance(error, PolicyError) else (f"{self._path}: {said}",)
             log.warning("policy refused; the one in force goes on", error="; ".join(lines), digest=before.digest)
             self._watching.refused()
             return

@@ -332,6 +332,8 @@ def _read_toml(text: str, called: str, model: type[BaseModel]) -> dict[str, Any]
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadSettings([f"{called} is not TOML: {error}"]) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets by the thousand
+        raise BadSettings([f"{called} is not TOML of settings ({type(error).__name__})"]) from None
     wrong = [_no_setting(f"{name} in {called}", name, "key") for name in _unknown_keys(values, Settings)]
     if wrong:
         raise BadSettings(wrong)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from consumer.service.lifecycle import ExitCode
 from tests.conformance.ledger import all_committed, read_ledger
 from tests.conformance.program import Program, until
-from tests.conformance.test_delivery import comments
+from tests.conformance.test_delivery import comment, comments
 from tests.support.brokers import RealBroker
 from tests.support.traffic import Topics, produce, unique_topics
 
@@ -26,31 +27,44 @@ def topics(container_broker: RealBroker) -> Topics:
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_a_topic_that_is_made_anew_stops_the_program_and_is_never_silently_read_from_the_old_offset(
+def test_a_topic_that_is_made_anew_stops_every_start_until_the_offsets_are_set_anew(
     container_broker: RealBroker, topics: Topics, protocol: str
 ) -> None:
+    """The brokers keep the group's offsets, which lie somewhere in the new log."""
     produce(container_broker.bootstrap, topics.input, comments(400))
     with Program(container_broker.bootstrap, topics, kafka__group_protocol=protocol) as program:
         until(lambda: all_committed(container_broker, topics), 60, "committed to the end", program)
-        old = len(read_ledger(container_broker, topics).events)
         container_broker.delete_topic(topics.input)
         container_broker.create_topic(topics.input, 4)
         assert program.process.wait(60) == ExitCode.SOURCE_FAILED
-    produce(container_broker.bootstrap, topics.input, comments(40))
-    with Program(container_broker.bootstrap, topics, ready=False, kafka__group_protocol=protocol) as program:
-        stopped = lambda: program.process.poll() == ExitCode.OFFSET_OUT_OF_RANGE  # noqa: E731
-        until(
-            lambda: stopped() or all_committed(container_broker, topics),
-            60,
-            "stopped, or committed to the end",
-            program,
-            may_end=(ExitCode.OFFSET_OUT_OF_RANGE,),
-        )
-        if stopped():
-            assert "the topic was made anew" in program.log
-            return
-    events = read_ledger(container_broker, topics).events[old:]
-    assert {event["comment_id"] for event in events} >= {f"c{number}" for number in range(40)}
+    produce(container_broker.bootstrap, topics.input, later(900))  # longer than the old one was
+    for _ in range(2):
+        with Program(container_broker.bootstrap, topics, ready=False, kafka__group_protocol=protocol) as program:
+            assert program.process.wait(60) == ExitCode.SOURCE_FAILED
+            assert "since the group committed its offsets" in program.log
+            assert "--reset-offsets --to-earliest --execute" in program.log
+    reset_to_the_beginning(container_broker, topics)
+    with Program(container_broker.bootstrap, topics, kafka__group_protocol=protocol) as program:
+        until(lambda: all_committed(container_broker, topics), 60, "committed to the end", program)
+        assert program.stop() == ExitCode.DRAINED
+    assert labeled(container_broker, topics) >= {f"c{1000 + number}" for number in range(900)}
+
+
+def later(count: int) -> list[bytes]:
+    """Comments with ids of their own."""
+    return [comment(1000 + number) for number in range(count)]
+
+
+def labeled(broker: RealBroker, topics: Topics) -> set[str]:
+    return {event["comment_id"] for event in read_ledger(broker, topics).events}
+
+
+def reset_to_the_beginning(broker: RealBroker, topics: Topics) -> None:
+    """As the command in the message does."""
+    beginning = [TopicPartition(topics.input, number, 0) for number in range(4)]
+    asked = broker.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(topics.group, beginning)])
+    for answer in asked.values():
+        answer.result(30)
 
 
 def test_a_new_topic_that_is_longer_than_what_was_read_of_the_old_one_is_noticed_too(
@@ -60,19 +74,17 @@ def test_a_new_topic_that_is_longer_than_what_was_read_of_the_old_one_is_noticed
     produce(container_broker.bootstrap, topics.input, comments(100), partition=0)
     with Program(container_broker.bootstrap, topics) as program:
         until(lambda: all_committed(container_broker, topics), 60, "committed to the end", program)
-        old = len(read_ledger(container_broker, topics).events)
         program.process.send_signal(signal.SIGSTOP)
         container_broker.delete_topic(topics.input)
         container_broker.create_topic(topics.input, 4)
-        produce(container_broker.bootstrap, topics.input, comments(300), partition=0)
+        produce(container_broker.bootstrap, topics.input, later(300), partition=0)
         program.process.send_signal(signal.SIGCONT)
         assert program.process.wait(60) == ExitCode.SOURCE_FAILED
         assert "was deleted and made anew" in program.log
     with Program(container_broker.bootstrap, topics) as program:
         until(lambda: all_committed(container_broker, topics), 60, "committed to the end", program)
         assert program.stop() == ExitCode.DRAINED
-    events = read_ledger(container_broker, topics).events[old:]
-    assert {event["comment_id"] for event in events} >= {f"c{number}" for number in range(300)}
+    assert labeled(container_broker, topics) >= {f"c{1000 + number}" for number in range(300)}
 
 
 def test_a_topic_that_is_gone_stops_the_program(container_broker: RealBroker, topics: Topics) -> None:

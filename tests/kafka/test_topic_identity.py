@@ -70,8 +70,24 @@ def test_it_never_waits_for_an_answer_and_asks_one_question_at_a_time(stand: Sta
 
 def test_another_topic_of_the_same_name_stops_the_program(stand: Stand) -> None:
     stand.ask("one")
-    with pytest.raises(MadeAnew, match="comments was deleted and made anew"):
+    with pytest.raises(MadeAnew, match="comments was deleted and made anew") as stopped:
         stand.ask("two")
+    assert stopped.value.topic_id == "two"
+
+
+def test_at_the_start_it_is_asked_for_and_waited_for(stand: Stand) -> None:
+    class AtOnce(Brokers):
+        def describe_topics(self, topics: TopicCollection, *, request_timeout: float) -> dict[str, Future[Any]]:
+            asked = super().describe_topics(topics, request_timeout=request_timeout)
+            asked["comments"].set_result(SimpleNamespace(topic_id="one", partitions=[SimpleNamespace(id=0)]))
+            return asked
+
+    identity = TopicIdentity(AtOnce(), "comments", lambda: 0.0)
+    assert identity.establish() == ("one", [0])
+
+
+def test_brokers_that_do_not_tell_are_not_waited_for_for_ever(stand: Stand) -> None:
+    assert stand.identity.establish(patience=-1.0) is None
 
 
 def test_a_topic_that_is_gone_stops_the_program_once_that_is_certain(stand: Stand) -> None:

@@ -154,8 +154,8 @@ class TestTheReviewBand:
 
     @pytest.mark.parametrize("threshold", [0.3, 0.95])
     def test_a_threshold_outside_of_it_is_refused(self, threshold: float) -> None:
-        with pytest.raises(ValueError, match=r"labels\.Game: the threshold"):
-            compiled(labels=labels(Game={"threshold": threshold, "review": [0.4, 0.9]}))
+        with pytest.raises(ValidationError, match=r"labels\.Game: the threshold"):
+            policy(labels=labels(Game={"threshold": threshold, "review": [0.4, 0.9]}))
 
 
 class TestWhenNoLabelFires:
@@ -219,8 +219,8 @@ class TestOverrides:
         assert found.judge([0, 0.6, 0], "news").action == "hide"
 
     def test_a_threshold_that_it_moves_out_of_the_band_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"overrides\.0\.labels\.Game"):
-            compiled(
+        with pytest.raises(ValidationError, match=r"overrides\.0\.labels\.Game"):
+            policy(
                 labels=labels(Game={"review": [0.4, 0.9]}),
                 overrides=[{"channels": ["a"], "labels": {"Game": {"threshold": 0.95}}}],
             )

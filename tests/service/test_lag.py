@@ -37,6 +37,10 @@ class TestLateness:
     def test_nothing_waiting_is_no_lag_however_old_the_last_record_is(self):
         assert self.look({P0: 0}, {P0: idle(newest=NOW - 900)}) == {P0: 0.0}
 
+    def test_a_backlog_is_as_old_as_what_was_seen_of_it_also_when_nothing_of_it_is_in_flight(self):
+        seen = Progress(oldest_timestamp_ms=int((NOW - 3600) * 1000), newest_timestamp_ms=int(NOW * 1000))
+        assert self.look({P0: 14_000}, {P0: seen}) == {P0: 3600.0}
+
     def test_the_oldest_record_in_flight_counts_from_when_it_was_written(self):
         assert self.look({P0: 5}, {P0: in_flight(NOW - 30, received_before=2, newest=NOW)}) == {P0: 30.0}
 

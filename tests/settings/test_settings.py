@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer.settings import loading
-from consumer.settings import Settings
+from consumer.settings import Settings, loading
 from consumer.settings.loading import BadSettings, load_settings, setting_names
 
 if TYPE_CHECKING:
