@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from schemas import dead_letter
@@ -43,7 +44,9 @@ def messages_of(deployment: Deployment) -> dict[str, Any]:
         "comment": _comment(deployment),
         "commentDeleted": _deleted("Comment deleted", "The producer says that the comment with this key is gone."),
         "labeledComment": _labeled(deployment),
-        "labeledCommentDeleted": _deleted("Labeled comment deleted", "A deletion, handed on as it came."),
+        "labeledCommentDeleted": _deleted(
+            "Labeled comment deleted", "A deletion, handed on as it came.", _cloud_headers(deployment)
+        ),
         "deadLetter": _dead_letter(),
         "deadLetterStub": _dead_letter_stub(deployment),
     }
@@ -84,13 +87,39 @@ def _either(paths: Sequence[str]) -> str:
     return ", else ".join(f"`{path}`" for path in paths) or "nowhere"
 
 
-def _deleted(title: str, summary: str) -> dict[str, Any]:
+def _example_headers(deployment: Deployment, status: str) -> dict[str, str]:
+    plain = {"content-type": "application/json"}
+    if not deployment.cloudevents:
+        return plain
+    return plain | {
+        "ce_specversion": "1.0",
+        "ce_id": f"{deployment.input_topic}/0/41",
+        "ce_source": "/comment-consumer",
+        "ce_type": f"comment.{status}.v1",
+        "ce_time": "2026-11-23T12:00:01.000Z",
+    }
+
+
+def _cloud_headers(deployment: Deployment) -> dict[str, Any]:
+    """The attributes of CloudEvents in binary mode, where they are published."""
+    if not deployment.cloudevents:
+        return {}
+    return {
+        "ce_specversion": {"type": "string", "const": "1.0", "description": "Version of CloudEvents."},
+        "ce_id": {"type": "string", "description": "The event's own id; a repeated event has the same again."},
+        "ce_source": {"type": "string", "description": "Where it comes from, a URI reference."},
+        "ce_type": {"type": "string", "description": "comment.labeled.v1, comment.skipped.v1 or comment.deleted.v1."},
+        "ce_time": {"type": "string", "format": "date-time", "description": "When it was made."},
+    }
+
+
+def _deleted(title: str, summary: str, more_headers: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     return {
         "name": title.lower().replace(" ", "-"),
         "title": title,
         "summary": summary,
         "description": "A tombstone: on a compacted topic it removes what stands under its key.",
-        "headers": {"type": "object", "properties": {"traceparent": _TRACE}},
+        "headers": {"type": "object", "properties": {"traceparent": _TRACE, **more_headers}},
         "payload": _NO_VALUE,
         "bindings": _key("The key under which the comment was written.", required=True),
     }
@@ -118,14 +147,14 @@ def _labeled(deployment: Deployment) -> dict[str, Any]:
         },
         "headers": {
             "type": "object",
-            "required": ["content-type"],
-            "properties": {"content-type": _CONTENT_TYPE, "traceparent": _TRACE},
+            "required": ["content-type", *_cloud_headers(deployment)],
+            "properties": {"content-type": _CONTENT_TYPE, "traceparent": _TRACE, **_cloud_headers(deployment)},
         },
         "payload": {"$ref": schema_reference("LabeledEvent")},
         "bindings": bindings,
         "examples": [
-            _example("labeled", _labeled_event(deployment), **{"content-type": "application/json"}),
-            _example("skipped", _skipped_event(deployment), **{"content-type": "application/json"}),
+            _example("labeled", _labeled_event(deployment), **_example_headers(deployment, "labeled")),
+            _example("skipped", _skipped_event(deployment), **_example_headers(deployment, "skipped")),
         ],
     }
 

@@ -19,6 +19,7 @@ class Deployment:
         fields: for each field of a comment the places where somebody else's JSON may have it, the first that leads to
             something counts, and none is nowhere; empty if the input is a CommentEvent.
         includes_text: whether labeled events hold the comment's text.
+        cloudevents: whether what is published has the headers of CloudEvents 1.0.
         coordinates_only: whether every dead letter is a stub.
         registry: the Confluent Schema Registry's address; labeled events are then framed with their schema's id.
     """
@@ -34,5 +35,6 @@ class Deployment:
     client_certificate: bool = False
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     includes_text: bool = False
+    cloudevents: bool = False
     coordinates_only: bool = False
     registry: str | None = None

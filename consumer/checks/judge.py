@@ -138,7 +138,11 @@ def _group_right(needs: Needs, group: GroupFacts) -> Finding:
     if group.join is Tried.WORKED:
         return Finding(what, Status.OK, "tried: joined and left; the group had no members")
     if group.allowed is not None:
-        tried = "not tried: its members would rebalance" if group.members else "it could not be joined in time"
+        tried = "it could not be joined in time"
+        if group.members:
+            tried = "not tried: its members would rebalance"
+        elif group.join is Tried.NOT_TRIED:
+            tried = "not tried: there is no topic to join for"
         return Finding(what, Status.OK, f"the brokers say so; {tried}")
     if group.offsets is Tried.WORKED:
         return Finding(what, Status.UNKNOWN, "its offsets can be read (Describe); whether it can be joined is not told")

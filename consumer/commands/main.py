@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Final
 from consumer import __version__
 
 COULD_NOT: Final = 2
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 CLOSED_PIPE: Final = 128 + signal.SIGPIPE
 
 # Each but version is the function of this name in the module of this name.
@@ -58,6 +60,12 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         # Nobody reads any more. Python would complain about it once more at its end, when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"comment-consumer {command}: not written: {os.strerror(error.errno)}", file=sys.stderr)
+        return COULD_NOT
     return code
 
 

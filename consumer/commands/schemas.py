@@ -86,6 +86,7 @@ def deployment_of(settings: Settings) -> Deployment:
         client_certificate=kafka.ssl_certificate_location is not None,
         fields=_places(map_fields(settings.events)),
         includes_text=settings.events.include_text,
+        cloudevents=settings.events.cloudevents == "binary",
         coordinates_only=settings.dead_letters.coordinates_only,
         registry=",".join(settings.registry.urls) or None,
     )

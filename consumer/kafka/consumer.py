@@ -37,7 +37,7 @@ from consumer.kafka.config import consumer_config
 from consumer.kafka.counts import SourceCounts
 from consumer.kafka.divisions import Divider
 from consumer.kafka.errors import Severity, advise, severity_of
-from consumer.kafka.offset_metadata import topic_of
+from consumer.kafka.offset_metadata import spans_in, topic_of
 from consumer.kafka.ownership import Ownership
 from consumer.kafka.positions import LOOKUP_TIMEOUT, Found, Positions
 from consumer.kafka.received import partition_of, record_of
@@ -153,6 +153,13 @@ class KafkaSource:
         self._commits.topic_id = topic_id
         asked = [TopicPartition(self._membership.topic, number) for number in numbers]
         found = self._consumer.committed(asked, timeout=LOOKUP_TIMEOUT)
+        half_done = [each.partition for each in found if spans_in(each.metadata)]
+        if half_done and not self._divides:
+            log.warning(
+                "a catch-up was not finished: what it did above the committed offsets is labeled again; "
+                "catch_up.order=newest_first would go on with it",
+                partitions=half_done,
+            )
         return [each.partition for each in found if topic_of(each.metadata) not in (None, topic_id)]
 
     def begin_anew(self, topic_id: str) -> None:

@@ -23,7 +23,7 @@ from consumer.kafka.config import checked_options
 from consumer.settings.group import Group
 from consumer.settings.security import complaints, wrong_url
 
-BROKER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/,\s]+)):(?P<port>\d{1,5})")
+BROKER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/,\s]+)):(?P<port>[0-9]{1,5})")
 TOPIC_NAME = r"^[A-Za-z0-9._-]{1,249}$"
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 

@@ -24,8 +24,11 @@ def wrong_url(url: str) -> str | None:
         return "is no URL"
     if parts.scheme not in ("http", "https") or not parts.hostname or any(sign <= " " for sign in url):
         return "give an https URL"
-    if parts.username is not None or parts.password is not None:
-        return "a URL with a user or password in it would be logged; give oauth_client_id and oauth_client_secret"
+    if parts.username is not None or parts.password is not None or parts.query:
+        return (
+            "a URL with a user, a password or a query in it would be logged; give oauth_client_id and "
+            "oauth_client_secret"
+        )
     if parts.scheme == "http" and not is_local(parts.hostname):
         return "the client secret would cross the network in plain text: use https"
     return None

@@ -83,6 +83,9 @@ class TracingSettings(Group):
         if value is None:
             return None
         url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname or url.username is not None:
-            raise ValueError("give http://HOST:PORT or https://HOST:PORT, without a user name")
+        if url.scheme not in ("http", "https") or not url.hostname or url.username is not None or url.query:
+            raise ValueError(
+                "give http://HOST:PORT or https://HOST:PORT, without user name and query: they would be logged. "
+                "Headers for the collector are given by OTEL_EXPORTER_OTLP_HEADERS"
+            )
         return value if url.path.strip("/") else url._replace(path="/v1/traces").geturl()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import structlog
 
@@ -230,6 +234,75 @@ class TestRefusals:
         done = here(source, "--report", source)
         assert (done.returncode, source.read_text()) == (2, "GG\n")
         assert b"--report" in done.stderr
+
+    @pytest.mark.parametrize("report", ["in.txt", "out.jsonl", "out.jsonl.progress", "precious"])
+    def test_nor_when_a_run_was_begun(self, here: Callable[..., Done], tmp_path: Path, report: str):
+        source, out, precious = tmp_path / "in.txt", tmp_path / "out.jsonl", tmp_path / "precious"
+        source.write_text("GG\n")
+        precious.write_text("dear to somebody")
+        begin = here(source, "--out", out)
+        assert begin.returncode == 0
+        out.unlink()
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED, *command(source, "--out", out)[3:]],
+            cwd=ROOT,
+            env=environment(),
+            check=False,
+        )
+        assert killed.returncode == -9
+        done = here(source, "--out", out, "--report", tmp_path / report)
+        assert done.returncode == 2
+        assert (source.read_text(), precious.read_text()) == ("GG\n", "dear to somebody")
+        assert here(source, "--out", out).returncode == 0  # it goes on as it was begun
+
+    def test_a_compressed_file_is_told_as_such(self, here: Callable[..., Done], tmp_path: Path):
+        (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(b'{"id": "a", "text": "GG"}'))
+        done = here(tmp_path / "in.jsonl.gz")
+        assert done.returncode == 2
+        assert b"zcat" in done.stderr
+
+
+# Ends as by SIGKILL at the first answer of the model, which is in the journal then.
+_KILLED = """
+import os, signal, sys
+from consumer.commands import main
+from consumer.files import journal
+write = journal.Journal.write
+def killed(*given):
+    write(*given)
+    os.kill(os.getpid(), signal.SIGKILL)
+journal.Journal.write = killed
+main.main(sys.argv[1:])
+"""
+
+
+class TestOddFiles:
+    def test_a_stray_quote_spoils_its_own_record_alone(self, here: Callable[..., Done], tmp_path: Path):
+        rows = [f"{number},text {number}" for number in range(3000)]
+        rows[5] = '5,"text 5'
+        (tmp_path / "in.csv").write_text("id,text\n" + "\n".join(rows))
+        done = here(tmp_path / "in.csv")
+        assert done.returncode == 1
+        assert [event["comment_id"] for event in events(done.stdout)] == [str(n) for n in range(3000) if n != 5]
+
+    def test_texts_in_binary_columns_of_parquet_are_texts(self, here: Callable[..., Done], tmp_path: Path):
+        table = pa.table({"id": ["a", "b"], "text": pa.array(["加油加油".encode(), b"\xff"], pa.binary())})
+        pq.write_table(table, tmp_path / "in.parquet")
+        done = here(tmp_path / "in.parquet", "--events.include-text", "true")
+        assert [(event["comment_id"], event["text"]) for event in events(done.stdout)] == [("a", "加油加油")]
+        assert b"line 2" in done.stderr
+
+    def test_a_byte_order_mark_in_the_middle_of_joined_files_is_passed_over(
+        self, here: Callable[..., Done], tmp_path: Path
+    ):
+        (tmp_path / "in.jsonl").write_bytes(b'{"text": "a"}\n\xef\xbb\xbf{"text": "b"}\n{"text": "c"}\n')
+        done = here(tmp_path / "in.jsonl")
+        assert (done.returncode, [event["comment_id"] for event in events(done.stdout)]) == (0, ["1", "2", "3"])
+
+    def test_a_name_that_is_not_utf8_is_one(self, here: Callable[..., Done], tmp_path: Path):
+        source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jsonl"))
+        source.write_bytes(b'{"id": "a", "text": "GG"}\n')
+        assert here(source).returncode == 0
 
 
 class TestKilled:

@@ -32,6 +32,7 @@ EVERYTHING = Deployment(
     client_certificate=True,
     fields={"text": ("snippet.displayMessage", "text"), "lang": ()},
     includes_text=True,
+    cloudevents=True,
     registry="https://registry:8081",
 )
 DEPLOYMENTS = [Deployment(), EVERYTHING, Deployment(coordinates_only=True), Deployment(login="KERBEROS-TO-COME")]

@@ -35,7 +35,8 @@ class TestDeployment:
                 *("--kafka.sasl-mechanism", "SCRAM-SHA-512", "--kafka.sasl-username", "u"),
                 *("--kafka.sasl-password", "hunter2", "--kafka.ssl-certificate-location", str(file)),
                 *("--kafka.ssl-key-location", str(file), "--events.fields", '{"text": "snippet.text"}'),
-                *("--events.include-text", "true", "--dead-letters.coordinates-only", "true"),
+                *("--events.include-text", "true", "--events.cloudevents", "binary"),
+                *("--dead-letters.coordinates-only", "true"),
                 *("--registry.url", "https://r1:1, https://r2:1"),
             ],
             {},
@@ -54,6 +55,7 @@ class TestDeployment:
             client_certificate=True,
             fields={name: (name,) for name in FIELDS} | {"text": ("snippet.text",)},
             includes_text=True,
+            cloudevents=True,
             coordinates_only=True,
             registry="https://r1:1,https://r2:1",
         )
