@@ -14,7 +14,7 @@ from typing import Final
 from consumer import __version__
 
 COULD_NOT: Final = 2
-_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_NOT_WRITTEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 CLOSED_PIPE: Final = 128 + signal.SIGPIPE
 
 # Each but version is the function of this name in the module of this name.
@@ -35,38 +35,37 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code. ``arguments`` are those after the program's name."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = given[0] if given else None
-    if command in COMMANDS and command != "version":
-        return _run(command, given[1:])
-    parser = _parser()
-    chosen = parser.parse_args(given).command
-    if chosen == "version":
-        print(versions())
-        return 0
-    parser.print_help(sys.stderr)
-    return 2
-
-
-def _run(command: str, arguments: Sequence[str]) -> int:
+    command = given[0] if given else ""
     if sys.stdout is None and command != "run":  # closed; print() would then do nothing
         print(f"comment-consumer {command}: standard output is closed", file=sys.stderr)
         return COULD_NOT
-    run: Callable[[Sequence[str]], int] = getattr(import_module(f"consumer.commands.{command}"), command)
     try:
-        code = run(arguments)
+        code = _run(given)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        # Nobody reads any more. Python would complain about it once more at its end, when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
     except OSError as error:
         if error.errno not in _NOT_WRITTEN:
             raise
+        # Python would complain about it once more at its end, when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # nobody reads any more
+            return CLOSED_PIPE
         print(f"comment-consumer {command}: not written: {os.strerror(error.errno)}", file=sys.stderr)
         return COULD_NOT
     return code
+
+
+def _run(given: list[str]) -> int:
+    command = given[0] if given else ""
+    if command in COMMANDS and command != "version":
+        run: Callable[[Sequence[str]], int] = getattr(import_module(f"consumer.commands.{command}"), command)
+        return run(given[1:])
+    parser = _parser()
+    if parser.parse_args(given).command == "version":
+        print(versions())
+        return 0
+    parser.print_help(sys.stderr)
+    return COULD_NOT
 
 
 def versions() -> str:

@@ -36,8 +36,9 @@ class LogEnds:
         """
         if all(answer.done() for answer in self._asked.values()):
             for partition, answer in self._asked.items():
-                if answer.exception() is None:  # else what was known stays
-                    self._ends[partition] = answer.result().offset
+                end = -1 if answer.exception() is not None else answer.result().offset
+                if end >= 0:  # else what was known stays: a broker that just came up may not know
+                    self._ends[partition] = end
             self._asked = {}
             if asking:
                 self._ask(partitions)

@@ -101,6 +101,19 @@ def test_a_reader_that_goes_away_ends_it_quietly(command: str):
     assert piped.stdout.strip() in ("0", "141")  # it may have been through before the reader was gone
 
 
+@pytest.mark.parametrize("command", ["version", "config reference"])
+def test_a_full_disk_is_told_in_one_line(command: str):
+    shown = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -m consumer {command} >/dev/full'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = f"comment-consumer {command.split(maxsplit=1)[0]}: not written: No space left on device\n"
+    assert (shown.returncode, shown.stderr) == (2, said)
+
+
 def test_results_that_nobody_can_read_are_not_made():
     shown = subprocess.run(
         ["bash", "-c", f'"{sys.executable}" -m consumer config reference >&-'],

@@ -38,7 +38,7 @@ def _awaits(assignment: Assignment, offset: int) -> bool:
     if assignment._backlog is None or offset >= assignment._backlog.live:
         return offset in assignment._incomplete
     chunk = assignment._backlog._chunk_at(offset)
-    return chunk is not None and offset not in chunk._complete and any(offset == got for got, _ in chunk._received)
+    return chunk is not None and offset not in chunk._complete and any(offset == got for got, *_ in chunk._received)
 
 
 class _EpochBlindTracker(Tracker):
