@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from consumer.delivery.records import Partition
 from consumer.delivery.spans import Span
+from consumer.kafka.offset_metadata import spans_in
 from consumer.kafka.span_metadata import read_spans
 from consumer.service.lifecycle import ExitCode
 from tests.conformance.ledger import PARTITIONS, Ledger, all_committed, outputs_so_far, read_ledger
@@ -59,7 +60,7 @@ def committed_positions(broker: Broker, topics: Topics) -> dict[int, tuple[int, 
     asking = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": topics.group, "enable.auto.commit": False})
     try:
         found = asking.committed([TopicPartition(topics.input, number) for number in range(PARTITIONS)], timeout=30)
-        return {p.partition: (p.offset, p.metadata or "") for p in found}
+        return {p.partition: (p.offset, spans_in(p.metadata) or "") for p in found}
     finally:
         asking.close()
 
