@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_FORM: Final = re.compile(r"topic=([A-Za-z0-9_-]{1,32})(?: (.*))?", re.DOTALL)
+_FORM: Final = re.compile(r"topic=(\S{1,64})(?: (.*))?", re.DOTALL)
 
 
 def write_metadata(topic_id: str | None, spans: str) -> str:

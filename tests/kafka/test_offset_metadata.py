@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import Uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,9 +18,11 @@ SPANS = write_spans(WHERE, 10, (Span(20, 30),))
 
 
 @pytest.mark.parametrize("spans", ["", SPANS])
-def test_the_topic_and_the_spans_are_read_back(spans: str) -> None:
-    written = write_metadata(ID, spans)
-    assert topic_of(written) == ID
+@pytest.mark.parametrize("topic_id", [ID, "6LQWuZG2ROOU3/e/PLyjuQ", "a+b/c==", str(Uuid(-1, -1)), str(Uuid(2**62, 7))])
+def test_the_topic_and_the_spans_are_read_back(topic_id: str, spans: str) -> None:
+    """Ids are base64 as the client writes it, with all of its signs."""
+    written = write_metadata(topic_id, spans)
+    assert topic_of(written) == topic_id
     assert read_spans(WHERE, 10, spans_in(written)) == read_spans(WHERE, 10, spans)
 
 
