@@ -180,9 +180,10 @@ def test_on_a_terminal_it_is_a_table_that_goes_on_until_it_is_interrupted(mock_b
         while watching.poll() is None:  # what it still writes must be read, or it waits for that
             if select.select([control], [], [], 0.1)[0]:
                 with suppress(OSError):
-                    os.read(control, 65536)
-        assert watching.returncode == 0
+                    shown += os.read(control, 65536)
+        assert watching.returncode in (0, 1)  # that of the last look, which a busy machine may find behind
         os.close(control)
         program.kill()
     assert b"\x1b[" in shown
     assert b"in / out" in shown
+    assert b"Traceback" not in shown
